@@ -1,0 +1,350 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Gateway is the whole configuration of one appgw process: pure data, decoded
+// strictly, with every default filled in and every name checked.
+//
+// It is immutable once Load returns it.
+type Gateway struct {
+	Admin   Admin
+	Metrics Metrics
+	Logs    Logs
+	Limits  Limits
+
+	// TrustedProxies are the peers whose X-Forwarded-* fields are believed.
+	// Nothing is believed from anyone else.
+	TrustedProxies []netip.Prefix
+
+	// ForwardedFor is the form of the address appended to X-Forwarded-For.
+	ForwardedFor ForwardedFor
+
+	// AffinitySecretFile holds the secret that affinity cookies are derived
+	// from ("affinity.secretFile"). If empty, a secret is made at each start
+	// and `check` warns that instances will not agree.
+	AffinitySecretFile string
+
+	// Drain bounds how long a shutdown or an upgrade waits for requests in
+	// flight ("shutdown.drain").
+	Drain time.Duration
+
+	// ErrorPages are files served for errors that the gateway itself
+	// answers, by status; a listener's own pages win.
+	ErrorPages map[int]string
+
+	Listeners       []Listener
+	BackendPools    []BackendPool
+	BackendSettings []BackendSettings
+	Probes          []Probe
+	PathMaps        []PathMap
+	Redirects       []Redirect
+	Rules           []Rule
+}
+
+// Admin is where the operator's HTTP interface listens: a loopback
+// host:port, or "unix:/path". "off" disables it.
+type Admin struct {
+	Address string
+}
+
+// Metrics is an optional read-only health and metrics address that need not
+// be loopback. Empty: none.
+type Metrics struct {
+	Address string
+}
+
+// Logs says where the access log goes and how it looks.
+type Logs struct {
+	Access AccessLog
+}
+
+// AccessLog configures the access log.
+type AccessLog struct {
+	// Output is "stdout", "stderr" or a file's path (reopened on SIGUSR1).
+	Output string
+	Format AccessFormat
+}
+
+// AccessFormat is json, combined (Apache's), or off.
+type AccessFormat uint8
+
+const (
+	AccessJSON AccessFormat = iota
+	AccessCombined
+	AccessOff
+)
+
+// ForwardedFor is the form of X-Forwarded-For entries: the address alone,
+// or Azure's address:port.
+type ForwardedFor uint8
+
+const (
+	ForwardedForIP ForwardedFor = iota
+	ForwardedForAzure
+)
+
+// Limits bound what one client can make the gateway hold or wait for.
+type Limits struct {
+	HeadBytes            int           // request head; default 32 KiB, 1 KiB..64 KiB; over: 431
+	Fields               int           // header fields in a request; default 100, 1..1000; over: 431
+	URLBytes             int           // request target; default 8 KiB, 64..32 KiB; over: 414
+	HeadTimeout          time.Duration // first byte of a head to its end, and accept to first byte; default 10s; over: 408
+	BodyMinRate          int           // bytes per second a request body must average after 10 s; default 500; 0: no minimum; over: 408
+	IdleTimeout          time.Duration // keep-alive idle; default 75s (Azure)
+	TunnelIdleTimeout    time.Duration // both directions silent on an upgraded connection; default 1h; 0: never
+	WriteStall           time.Duration // a write that makes no progress; default 30s
+	Connections          int           // client connections in all; 0 (default): half of the descriptor limit
+	ConnectionsPerClient int           // per client address, trusted proxies exempt; default 1000; 0: no limit
+	ResponseHeadBytes    int           // a backend's response head; default 64 KiB; over: 502
+}
+
+// ListenerProtocol is http or https in this version.
+type ListenerProtocol uint8
+
+const (
+	ListenerHTTP ListenerProtocol = iota
+	ListenerHTTPS
+)
+
+// Listener accepts connections on an address. Several listeners may share an
+// address when their host names differ (Azure: multi-site listeners); one
+// without host names takes what no other wants (basic listener).
+type Listener struct {
+	Name     string
+	Address  netip.AddrPort // unspecified address (":8080"): Addr() is the IPv6 unspecified address, all families
+	Protocol ListenerProtocol
+	// HostNames are exact names or patterns with * and ?, in lower case
+	// without a trailing dot. Empty: any host.
+	HostNames     []string
+	HTTP2         bool // accepted with a warning: not available in this version
+	TLS           ListenerTLS
+	ErrorPages    map[int]string
+	AccessRules   []AccessRule
+	ProxyProtocol []netip.Prefix // peers that must start with a PROXY v1 or v2 header ("proxyProtocol.accept")
+	EncodedSlash  EncodedSlash
+	// DuplicateSlashes: merge (default) or keep.
+	DuplicateSlashes DuplicateSlashes
+	Pos              Pos
+}
+
+// EncodedSlash says what becomes of %2F in a path: 400, or kept as it is.
+type EncodedSlash uint8
+
+const (
+	EncodedSlashReject EncodedSlash = iota
+	EncodedSlashKeep
+)
+
+// DuplicateSlashes says what becomes of // in a path.
+type DuplicateSlashes uint8
+
+const (
+	DuplicateSlashesMerge DuplicateSlashes = iota
+	DuplicateSlashesKeep
+)
+
+// ListenerTLS configures TLS offload of an https listener.
+type ListenerTLS struct {
+	Certificates []Certificate
+	Policy       TLSPolicy
+}
+
+// Certificate names the PEM files of a certificate chain and its key. The
+// files are watched; renewed ones are used without a reload.
+type Certificate struct {
+	CertFile string
+	KeyFile  string
+}
+
+// TLSPolicy is a predefined Azure policy by name, or a custom minimum
+// version and suites. After Load, MinVersion and CipherSuites are what
+// crypto/tls is to use in either case.
+type TLSPolicy struct {
+	Name         string   // e.g. AppGwSslPolicy20220101 (default); empty for a custom policy
+	MinVersion   uint16   // crypto/tls version number
+	MaxVersion   uint16   // 0: the newest
+	CipherSuites []uint16 // TLS 1.2 and below; crypto/tls chooses the order
+}
+
+// AccessRule allows or denies client addresses; the lowest priority that
+// matches decides, and without a match the request is allowed.
+type AccessRule struct {
+	Name     string // optional, for logs
+	Priority int    // 1..65535, unique within the listener
+	Deny     bool
+	Sources  []netip.Prefix
+}
+
+// BackendPool is a named set of targets and how to choose among them.
+type BackendPool struct {
+	Name    string
+	Targets []Target
+	Balance Balance
+	// Resolve is how often names are looked up again; default 30s.
+	Resolve time.Duration
+	Pos     Pos
+}
+
+// Balance is the way a member is picked.
+type Balance uint8
+
+const (
+	RoundRobin    Balance = iota // weighted and smooth
+	LeastRequests                // fewest requests in flight for its weight
+)
+
+// Target is one configured backend address: an IP address, a name that is
+// looked up, or a unix socket.
+type Target struct {
+	Host   string // IP literal or DNS name in lower case; empty for a unix socket
+	Port   int    // 0: the backend settings' port
+	Unix   string // path of a unix socket ("unix:/run/app.sock")
+	Weight int    // 1..1000, default 1
+}
+
+// BackendProtocol is how the gateway speaks to a backend.
+type BackendProtocol uint8
+
+const (
+	BackendHTTP BackendProtocol = iota
+	BackendHTTPS
+)
+
+// BackendSettings say how requests are sent to the members of a pool.
+type BackendSettings struct {
+	Name           string
+	Protocol       BackendProtocol
+	Port           int           // default 80, or 443 for https
+	RequestTimeout time.Duration // until the response head, and between two pieces of its body; default 20s, 1ms..24h; over: 504
+	ConnectTimeout time.Duration // default 5s
+	Affinity       Affinity
+	Drain          time.Duration // for requests in flight to a removed or drained member; default 30s, 0..1h
+	HostName       string        // Host sent to the backend; empty: the client's
+	// PickHostFromBackend sends the target's own name as Host.
+	PickHostFromBackend bool
+	PathOverride        string // replaces the part matched by the path rule; empty: none
+	Probe               string // a Probe's name; empty: the default probe; "off": none
+	Retries             Retries
+	MaxConnections      int // per member; 0: no limit
+	TLS                 BackendTLS
+	Ejection            Ejection
+	Pos                 Pos
+}
+
+// Affinity pins a client to a member by cookie.
+type Affinity struct {
+	Enabled bool
+	Cookie  string // default ApplicationGatewayAffinity; with CORS appended for the twin
+}
+
+// Retries say when a request may be sent again to another member.
+type Retries struct {
+	OnConnectFailure bool // default true
+	OnTimeout        bool // default false; only idempotent requests whose body is still held
+	Attempts         int  // further attempts, 0..5, default 1
+}
+
+// BackendTLS configures verification of https backends.
+type BackendTLS struct {
+	CAFile     string // empty: the system's roots
+	ServerName string // SNI and verified name; empty: HostName, else the target's name, else the client's Host
+	Verify     bool   // default true
+}
+
+// Ejection takes a member out after consecutive connect failures.
+type Ejection struct {
+	ConnectFailures int           // consecutive; default 5; 0: off
+	Time            time.Duration // how long it stays out; default 10s
+}
+
+// ProbeProtocol is how a probe asks.
+type ProbeProtocol uint8
+
+const (
+	ProbeHTTP ProbeProtocol = iota
+	ProbeHTTPS
+	ProbeTCP
+)
+
+// Probe is a health probe. The default probe (settings without one) is GET /
+// with Host 127.0.0.1 over the settings' protocol every 30s, healthy on
+// 200-399, unhealthy after 3 failures (Azure's default probe).
+type Probe struct {
+	Name               string
+	Protocol           ProbeProtocol
+	Host               string // Host field and SNI; empty: the settings' host name, else the target's
+	Path               string // default /
+	Port               int    // 0: the member's
+	Interval           time.Duration
+	Timeout            time.Duration
+	UnhealthyThreshold int // 1..20, default 3
+	HealthyThreshold   int // successes needed to come back, 1..20, default 1
+	// StartUnhealthy keeps a member out until its first success (Azure);
+	// by default an untried member is used.
+	StartUnhealthy bool
+	Match          ProbeMatch
+	Pos            Pos
+}
+
+// ProbeMatch is what a healthy answer looks like.
+type ProbeMatch struct {
+	Status []StatusRange // default 200-399
+	Body   string        // substring; empty: any body
+}
+
+// StatusRange is an inclusive range of status codes.
+type StatusRange struct {
+	From, To int
+}
+
+// PathMap routes by path. Paths are tried in listed order.
+type PathMap struct {
+	Name    string
+	Default Action
+	Paths   []PathRule
+	Pos     Pos
+}
+
+// PathRule sends the paths it lists somewhere.
+type PathRule struct {
+	Paths []string // start with /, * only at the very end; matched without regard to case
+	Action
+	Pos Pos
+}
+
+// Action is where a rule or path rule sends requests: a pool with settings,
+// or a redirect.
+type Action struct {
+	BackendPool     string
+	BackendSettings string
+	Redirect        string // exclusive with BackendPool
+}
+
+// Redirect answers with a Location.
+type Redirect struct {
+	Name           string
+	Status         int    // 301 permanent, 302 found, 303 seeOther, 307 temporary
+	TargetURL      string // absolute http or https URL; exclusive with TargetListener
+	TargetListener string
+	IncludePath    bool
+	IncludeQuery   bool
+	Pos            Pos
+}
+
+// Rule binds a listener to a path map or an action.
+type Rule struct {
+	Name     string
+	Priority int // 1..20000, 1 first; 0: none, then the most specific host wins
+	Listener string
+	PathMap  string // exclusive with the action
+	Action
+	Pos Pos
+}
+
+// Pos is where in its file a thing is written; both count from 1.
+type Pos struct {
+	Line, Column int
+}
