@@ -78,13 +78,13 @@ func (l *Listener) TunnelClosed(shard uint32) { l.shard(shard).tunnels.Add(-1) }
 type Rejection uint8
 
 const (
-	RejectConnections    Rejection = iota // limits.connections
-	RejectPerClient                       // limits.connectionsPerClient
-	RejectProxyProtocol                   // PROXY header missing, broken or from a stranger
-	RejectAccept                          // accept failed: no descriptors, no memory
-	RejectShuttingDown                    // draining
-	RejectMisdirected                     // no listener of the address takes this server name
-	rejections           = iota
+	RejectConnections   Rejection = iota // limits.connections
+	RejectPerClient                      // limits.connectionsPerClient
+	RejectProxyProtocol                  // PROXY header missing, broken or from a stranger
+	RejectAccept                         // accept failed: no descriptors, no memory
+	RejectShuttingDown                   // draining
+	RejectMisdirected                    // no listener of the address takes this server name
+	rejections          = iota
 )
 
 // String returns the label value.
