@@ -1,0 +1,109 @@
+//go:build linux
+
+package load
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+)
+
+// The ways in which a reply can fail its check.
+var (
+	errMalformed = errors.New("malformed reply")
+	errUnframed  = errors.New("reply without Content-Length")
+	errStatus    = errors.New("wrong status")
+	errLength    = errors.New("wrong length")
+	errExtra     = errors.New("bytes after the reply")
+	errLongHead  = errors.New("reply head too long")
+	errTimeout   = errors.New("no reply in time")
+)
+
+// replyHead is what the generator needs to know of a reply.
+type replyHead struct {
+	status int
+	length int
+	close  bool
+}
+
+var headEnd = []byte("\r\n\r\n")
+
+// parseReply reads the head of a reply. size is the head's length in p, or 0
+// while it is incomplete.
+func parseReply(p []byte) (head replyHead, size int, err error) {
+	end := bytes.Index(p, headEnd)
+	if end < 0 {
+		return head, 0, nil
+	}
+	head.status, err = parseStatus(p[:end+2])
+	if err != nil {
+		return head, 0, err
+	}
+	head.length = -1
+	if err := head.fields(p[:end+2]); err != nil {
+		return head, 0, err
+	}
+	if head.length < 0 {
+		return head, 0, errUnframed
+	}
+	return head, end + len(headEnd), nil
+}
+
+func parseStatus(p []byte) (int, error) {
+	const prefix = "HTTP/1.1 "
+	if len(p) < len(prefix)+4 || string(p[:len(prefix)]) != prefix {
+		return 0, errMalformed
+	}
+	status := 0
+	for _, c := range p[len(prefix) : len(prefix)+3] {
+		if c < '0' || c > '9' {
+			return 0, errMalformed
+		}
+		status = status*10 + int(c-'0')
+	}
+	if after := p[len(prefix)+3]; status < 100 || after != ' ' && after != '\r' {
+		return 0, errMalformed
+	}
+	return status, nil
+}
+
+// fields walks the lines after the status line, each ended by CRLF.
+func (h *replyHead) fields(p []byte) error {
+	_, rest, _ := bytes.Cut(p, headEnd[:2])
+	for len(rest) > 0 {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, headEnd[:2])
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if err := h.field(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *replyHead) field(name, value []byte) error {
+	switch len(name) {
+	case len("connection"):
+		if bytes.EqualFold(name, []byte("connection")) {
+			h.close = h.close || bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
+		}
+	case len("content-length"):
+		if bytes.EqualFold(name, []byte("content-length")) {
+			return h.setLength(string(bytes.TrimSpace(value)))
+		}
+	case len("transfer-encoding"):
+		if bytes.EqualFold(name, []byte("transfer-encoding")) {
+			return errUnframed
+		}
+	}
+	return nil
+}
+
+func (h *replyHead) setLength(value string) error {
+	n, err := strconv.ParseUint(value, 10, 31)
+	if err != nil || h.length >= 0 && h.length != int(n) {
+		return errMalformed
+	}
+	h.length = int(n)
+	return nil
+}
