@@ -1,0 +1,234 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// finish fills in the defaults that depend on another key.
+func finish(g *Gateway) {
+	for i := range g.BackendSettings {
+		b := &g.BackendSettings[i]
+		switch {
+		case b.Port != 0:
+		case b.Protocol == BackendHTTPS:
+			b.Port = 443
+		default:
+			b.Port = 80
+		}
+	}
+}
+
+// checker is one pass over a whole gateway: what no single key can tell.
+type checker struct {
+	*report
+	g *Gateway
+
+	listeners, pools, settings, probes, pathMaps, redirects index
+	// rule is each listener's rule, by the listener's place; -1: none.
+	rule []int
+	// looked counts path rules compared while following redirects.
+	looked int
+}
+
+// check reports what is wrong and what is suspicious between keys. Values
+// that were already refused are zero here and draw no second error.
+func check(g *Gateway, r *report) {
+	c := &checker{report: r, g: g}
+	c.indexNames()
+	c.checkRules()
+	c.checkPathMaps()
+	c.checkSettings()
+	c.checkProbes()
+	c.checkRedirects()
+	c.checkListeners()
+	c.checkAddresses()
+	c.checkHosts()
+	c.checkLoops()
+	c.checkUse()
+}
+
+// index finds things of one kind by name.
+type index struct {
+	kind  string // for messages: backend pool
+	at    map[string]int
+	names []string
+	used  []bool
+}
+
+// newIndex reports names that are there twice.
+func (c *checker) newIndex(kind, path string, n int, name func(i int) string) index {
+	x := index{kind: kind, at: make(map[string]int, n), used: make([]bool, n)}
+	for i := range n {
+		s := name(i)
+		if s == "" {
+			continue // missing, and reported
+		}
+		if first, ok := x.at[s]; ok {
+			at := fmt.Sprintf("%s[%d].name", path, i)
+			line := c.where(fmt.Sprintf("%s[%d].name", path, first)).Line
+			c.errorf(at, "the name %s is already taken on line %d; choose another", quote(s), line)
+			continue
+		}
+		x.at[s] = i
+		x.names = append(x.names, s)
+	}
+	return x
+}
+
+func (c *checker) indexNames() {
+	g := c.g
+	c.listeners = c.newIndex("listener", "listeners", len(g.Listeners), func(i int) string { return g.Listeners[i].Name })
+	c.pools = c.newIndex("backend pool", "backendPools", len(g.BackendPools), func(i int) string { return g.BackendPools[i].Name })
+	c.settings = c.newIndex("backend settings", "backendSettings", len(g.BackendSettings), func(i int) string { return g.BackendSettings[i].Name })
+	c.probes = c.newIndex("probe", "probes", len(g.Probes), func(i int) string { return g.Probes[i].Name })
+	c.pathMaps = c.newIndex("path map", "pathMaps", len(g.PathMaps), func(i int) string { return g.PathMaps[i].Name })
+	c.redirects = c.newIndex("redirect", "redirects", len(g.Redirects), func(i int) string { return g.Redirects[i].Name })
+	c.newIndex("rule", "rules", len(g.Rules), func(i int) string { return g.Rules[i].Name })
+}
+
+// refer looks a name up and marks what it names as used; -1 if there is none.
+func (c *checker) refer(x *index, path, name string) int {
+	if name == "" {
+		return -1
+	}
+	i, ok := x.at[name]
+	if !ok {
+		if !c.full() {
+			c.errorf(path, "there is no %s %s; %s", x.kind, quote(name), listNames(name, x.names))
+		}
+		return -1
+	}
+	x.used[i] = true
+	return i
+}
+
+// checkAction checks where a rule or path rule sends requests.
+func (c *checker) checkAction(path string, a Action, other string) {
+	c.refer(&c.pools, path+".backendPool", a.BackendPool)
+	c.refer(&c.settings, path+".backendSettings", a.BackendSettings)
+	c.refer(&c.redirects, path+".redirect", a.Redirect)
+	toPool := c.has(path+".backendPool") || c.has(path+".backendSettings") || a.BackendPool != "" || a.BackendSettings != ""
+	toRedirect := c.has(path+".redirect") || a.Redirect != ""
+	toMap := c.has(path+".pathMap") || other != ""
+	switch {
+	case toPool && toRedirect, toPool && toMap, toRedirect && toMap:
+		c.errorf(path, "goes to more than one place; keep one of %s", places(path))
+	case !toPool && !toRedirect && !toMap:
+		c.errorf(path, "goes nowhere; add one of %s", places(path))
+	case toPool && !c.given(path+".backendPool", a.BackendPool):
+		c.errorf(path, "backendPool is missing; backendSettings need one")
+	case toPool && !c.given(path+".backendSettings", a.BackendSettings):
+		c.errorf(path, "backendSettings is missing; backendPool needs them")
+	case toRedirect && !c.given(path+".redirect", a.Redirect), toMap && !c.given(path+".pathMap", other):
+		c.errorf(path, "goes nowhere; name one of %s", places(path))
+	}
+}
+
+// given says whether a reference has a name, or one that was refused.
+func (c *checker) given(path, name string) bool {
+	return name != "" || c.failed(path)
+}
+
+func places(path string) string {
+	const either = "backendPool with backendSettings, or redirect"
+	if strings.HasPrefix(path, "rules") {
+		return "pathMap, " + either
+	}
+	return either
+}
+
+func (c *checker) checkRules() {
+	c.rule = slices.Repeat([]int{-1}, len(c.g.Listeners))
+	priorities := map[int]int{}
+	for i, r := range c.g.Rules {
+		path := fmt.Sprintf("rules[%d]", i)
+		c.refer(&c.pathMaps, path+".pathMap", r.PathMap)
+		c.checkAction(path, r.Action, r.PathMap)
+		c.bind(path, i)
+		first, taken := priorities[r.Priority]
+		if taken && r.Priority != 0 {
+			c.errorf(path+".priority", "priority %d is already that of rule %s; each needs its own", r.Priority, quote(c.g.Rules[first].Name))
+			continue
+		}
+		priorities[r.Priority] = i
+	}
+}
+
+// bind notes a listener's rule: Azure allows exactly one.
+func (c *checker) bind(path string, i int) {
+	l := c.refer(&c.listeners, path+".listener", c.g.Rules[i].Listener)
+	if l < 0 {
+		return
+	}
+	if first := c.rule[l]; first >= 0 {
+		c.errorf(path+".listener", "listener %s already belongs to rule %s; a listener has one rule (use a path map)",
+			quote(c.g.Rules[i].Listener), quote(c.g.Rules[first].Name))
+		return
+	}
+	c.rule[l] = i
+}
+
+func (c *checker) checkSettings() {
+	for i, b := range c.g.BackendSettings {
+		path := fmt.Sprintf("backendSettings[%d]", i)
+		if b.HostName != "" && b.PickHostFromBackend {
+			c.errorf(path+".hostName", "excludes pickHostFromBackend; keep one")
+		}
+		if b.Probe != "off" {
+			c.checkProbeOf(path+".probe", b)
+		}
+		if b.Affinity.Enabled && c.g.AffinitySecretFile == "" && !c.has("affinity.secretFile") {
+			c.warnf(path+".affinity", "without affinity.secretFile several instances will not agree, and a restart pins every client anew")
+		}
+		if b.Protocol == BackendHTTP && (b.TLS.CAFile != "" || b.TLS.ServerName != "" || !b.TLS.Verify) && c.has(path+".tls") {
+			c.warnf(path+".tls", "has no effect with protocol: http")
+		}
+	}
+}
+
+// checkProbeOf keeps Azure's rule that a probe speaks the settings' protocol.
+// A tcp probe asks less and fits both.
+func (c *checker) checkProbeOf(path string, b BackendSettings) {
+	i := c.refer(&c.probes, path, b.Probe)
+	if i < 0 {
+		return
+	}
+	speaks := c.g.Probes[i].Protocol
+	if speaks == ProbeHTTPS && b.Protocol == BackendHTTP || speaks == ProbeHTTP && b.Protocol == BackendHTTPS {
+		c.errorf(path, "probe %s has another protocol than these settings; use one with the same, or with tcp", quote(b.Probe))
+	}
+}
+
+func (c *checker) checkProbes() {
+	for i, p := range c.g.Probes {
+		path := fmt.Sprintf("probes[%d]", i)
+		if p.Name == "off" {
+			c.errorf(path+".name", "off is what settings write for no probe; choose another name")
+		}
+		if p.Protocol != ProbeTCP {
+			continue
+		}
+		for _, key := range []string{"host", "path", "match"} {
+			if c.has(path + "." + key) {
+				c.errorf(path+"."+key, "a tcp probe only connects; remove it, or set protocol: http")
+			}
+		}
+	}
+}
+
+// checkUse warns of what nothing refers to: a renamed reference often leaves
+// one behind. Settings that no rule uses are not probed either.
+func (c *checker) checkUse() {
+	for _, u := range []struct {
+		x    *index
+		path string
+	}{{&c.pools, "backendPools"}, {&c.settings, "backendSettings"}, {&c.probes, "probes"}, {&c.pathMaps, "pathMaps"}, {&c.redirects, "redirects"}} {
+		for _, name := range u.x.names {
+			if i := u.x.at[name]; !u.x.used[i] {
+				c.warnf(fmt.Sprintf("%s[%d]", u.path, i), "%s %s is not used", u.x.kind, quote(name))
+			}
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+func (c *checker) checkListeners() {
+	for i := range c.g.Listeners {
+		l, path := &c.g.Listeners[i], fmt.Sprintf("listeners[%d]", i)
+		c.checkListenerTLS(path, l)
+		c.checkAccessRules(path, l)
+		if l.HTTP2 {
+			c.warnf(path+".http2", "%s: only http/1.1 is offered", notAvailable)
+		}
+		if l.Name != "" && c.rule[i] < 0 {
+			c.warnf(path, "no rule has listener %s; it answers 404", quote(l.Name))
+		}
+	}
+}
+
+func (c *checker) checkListenerTLS(path string, l *Listener) {
+	tls := path + ".tls"
+	switch {
+	case c.failed(path + ".protocol"):
+	case l.Protocol == ListenerHTTP && c.has(tls):
+		c.errorf(tls, "only https listeners have it; remove it, or set protocol: https")
+	case l.Protocol == ListenerHTTPS && len(l.TLS.Certificates) == 0 && !c.failed(tls) && !c.failed(tls+".certificates"):
+		c.errorf(tls, "an https listener needs a certificate; add certificates: [{certFile: FILE, keyFile: FILE}]")
+	}
+}
+
+func (c *checker) checkAccessRules(path string, l *Listener) {
+	seen := map[int]bool{}
+	for j, a := range l.AccessRules {
+		if a.Priority != 0 && seen[a.Priority] {
+			c.errorf(fmt.Sprintf("%s.accessRules[%d].priority", path, j), "priority %d is taken; each access rule of a listener needs its own", a.Priority)
+		}
+		seen[a.Priority] = true
+	}
+}
+
+// bound is one address with everything that listens on it.
+type bound struct {
+	at        netip.AddrPort
+	path      string
+	listeners []int
+}
+
+// addresses groups listeners by address, in the order of the file.
+func (c *checker) addresses() []bound {
+	var all []bound
+	place := map[netip.AddrPort]int{}
+	for i, l := range c.g.Listeners {
+		if !l.Address.IsValid() {
+			continue
+		}
+		at, ok := place[l.Address]
+		if !ok {
+			at = len(all)
+			place[l.Address] = at
+			all = append(all, bound{at: l.Address, path: fmt.Sprintf("listeners[%d].address", i)})
+		}
+		all[at].listeners = append(all[at].listeners, i)
+	}
+	return all
+}
+
+// checkAddresses checks what shares an address, and what would collide.
+func (c *checker) checkAddresses() {
+	all := c.addresses()
+	for _, b := range all {
+		c.checkShared(b)
+	}
+	all = append(all, c.operatorAddresses()...)
+	// By port, those for all addresses first.
+	slices.SortStableFunc(all, func(a, b bound) int {
+		return cmp.Or(cmp.Compare(a.at.Port(), b.at.Port()), -compareBool(a.at.Addr().IsUnspecified(), b.at.Addr().IsUnspecified()))
+	})
+	for from := 0; from < len(all); {
+		to := from + 1
+		for to < len(all) && all[to].at.Port() == all[from].at.Port() {
+			to++
+		}
+		c.checkOverlap(all[from:to])
+		from = to
+	}
+}
+
+// operatorAddresses are the addresses of admin and metrics.
+func (c *checker) operatorAddresses() []bound {
+	var out []bound
+	for path, address := range map[string]string{"admin.address": c.g.Admin.Address, "metrics.address": c.g.Metrics.Address} {
+		if a, err := netip.ParseAddrPort(address); err == nil {
+			out = append(out, bound{at: a, path: path})
+		}
+	}
+	slices.SortFunc(out, func(a, b bound) int { return strings.Compare(a.path, b.path) })
+	return out
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// checkOverlap reports addresses of one port that take each other's
+// connections: equal ones, and any beside an unspecified one.
+func (c *checker) checkOverlap(same []bound) {
+	if same[0].at.Port() == 0 {
+		return
+	}
+	seen := map[netip.Addr]bound{}
+	for _, b := range same {
+		for _, rival := range []netip.Addr{b.at.Addr(), netip.IPv6Unspecified(), netip.IPv4Unspecified()} {
+			a, ok := seen[rival]
+			if ok && overlap(rival, b.at.Addr()) {
+				c.errorf(b.path, "%s overlaps with %s (%s); use the same address in both, or another port", b.at, a.at, a.path)
+				break
+			}
+		}
+		seen[b.at.Addr()] = b
+	}
+}
+
+func overlap(a, b netip.Addr) bool {
+	wide := netip.IPv6Unspecified() // ":8080" accepts IPv4 as well
+	return a == b || a == wide || b == wide ||
+		a.Is4() && b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
+}
+
+// checkShared checks that listeners on one address agree on what is decided
+// before a host name is known, and differ in their host names.
+func (c *checker) checkShared(b bound) {
+	first := b.listeners[0]
+	basic := -1
+	names := map[string]int{}
+	for _, i := range b.listeners {
+		l, path := &c.g.Listeners[i], fmt.Sprintf("listeners[%d]", i)
+		if l.Protocol != c.g.Listeners[first].Protocol && !c.failed(path+".protocol") {
+			c.errorf(path+".protocol", "listener %s has the same address and another protocol; use another port", quote(c.g.Listeners[first].Name))
+		}
+		if !slices.Equal(l.ProxyProtocol, c.g.Listeners[first].ProxyProtocol) {
+			c.errorf(path, "proxyProtocol.accept differs from that of listener %s, which has the same address; use the same in both", quote(c.g.Listeners[first].Name))
+		}
+		if len(l.HostNames) == 0 && !c.has(path+".hostNames") {
+			if basic >= 0 {
+				c.errorf(path, "listener %s has the same address and no hostNames either; add hostNames to one", quote(c.g.Listeners[basic].Name))
+			}
+			basic = i
+		}
+		c.checkNames(path, i, names)
+	}
+}
+
+func (c *checker) checkNames(path string, i int, names map[string]int) {
+	for j, h := range c.g.Listeners[i].HostNames {
+		if h == "" {
+			continue
+		}
+		if other, ok := names[h]; ok {
+			c.errorf(fmt.Sprintf("%s.hostNames[%d]", path, j), "%s is already a host name of listener %s on this address; remove one", quote(h), quote(c.g.Listeners[other].Name))
+			continue
+		}
+		names[h] = i
+	}
+}

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+func (c *checker) checkPathMaps() {
+	for i, m := range c.g.PathMaps {
+		path := fmt.Sprintf("pathMaps[%d]", i)
+		if c.has(path + ".default") {
+			c.checkAction(path+".default", m.Default, "")
+		}
+		var seen pathCover
+		for j, p := range m.Paths {
+			at := fmt.Sprintf("%s.paths[%d]", path, j)
+			c.checkAction(at, p.Action, "")
+			for k, pattern := range p.Paths {
+				c.checkPattern(fmt.Sprintf("%s.paths[%d]", at, k), pattern, j, &seen)
+			}
+		}
+	}
+}
+
+// checkPattern warns of a pattern that an earlier one takes everything from.
+func (c *checker) checkPattern(path, pattern string, rule int, seen *pathCover) {
+	if pattern == "" {
+		return
+	}
+	if by, ok := seen.by(pattern); ok {
+		c.warnf(path, "%s can never match: %s in paths[%d] comes first and takes it; order the more specific before", quote(pattern), quote(by.pattern), by.rule)
+		return
+	}
+	seen.add(pattern, rule)
+}
+
+// pathCover knows which earlier pattern covers a path, with one look-up per
+// byte rather than one per pattern.
+type pathCover struct {
+	exact, prefixes map[string]patternOf
+}
+
+type patternOf struct {
+	pattern string
+	rule    int
+}
+
+func (s *pathCover) add(pattern string, rule int) {
+	if s.exact == nil {
+		s.exact, s.prefixes = map[string]patternOf{}, map[string]patternOf{}
+	}
+	lower := strings.ToLower(pattern)
+	if prefix, ok := strings.CutSuffix(lower, "*"); ok {
+		s.prefixes[prefix] = patternOf{pattern, rule}
+	} else {
+		s.exact[lower] = patternOf{pattern, rule}
+	}
+}
+
+func (s *pathCover) by(pattern string) (patternOf, bool) {
+	literal, wild := strings.CutSuffix(strings.ToLower(pattern), "*")
+	if by, ok := s.exact[literal]; ok && !wild {
+		return by, true
+	}
+	for n := range len(literal) + 1 {
+		if by, ok := s.prefixes[literal[:n]]; ok {
+			return by, true
+		}
+	}
+	return patternOf{}, false
+}

@@ -1,0 +1,312 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// The table of keys: what appgw.yaml can say. One function per mapping, one
+// line per key. The decoder, the JSON Schema and the test of
+// docs/configuration.md all read it.
+
+const day = 24 * time.Hour
+
+func gatewayObject() object[Gateway] {
+	return object[Gateway]{fields: []field[Gateway]{
+		key("admin", func(g *Gateway) *Admin { return &g.Admin }, adminObject().value(), "The operator's HTTP interface: health, metrics, status, reload, pprof.").or("{}"),
+		key("metrics", func(g *Gateway) *Metrics { return &g.Metrics }, metricsObject().value(), "Read-only health and metrics for others than the operator."),
+		key("logs", func(g *Gateway) *Logs { return &g.Logs }, logsObject().value(), "Where logs go.").or("{}"),
+		key("limits", func(g *Gateway) *Limits { return &g.Limits }, limitsObject().value(), "What one client can make the gateway hold or wait for.").or("{}"),
+		key("trustedProxies", func(g *Gateway) *[]netip.Prefix { return &g.TrustedProxies }, listOf(prefix(), 0), "Peers whose X-Forwarded-* fields are believed; nothing is believed from anyone else."),
+		key("forwardedFor", func(g *Gateway) *ForwardedFor { return &g.ForwardedFor }, forwardedFor(), "The form of the address appended to X-Forwarded-For: ip, or Azure's address:port.").or("ip"),
+		inline("affinity", gatewayAffinityObject(), "What affinity cookies of the whole gateway share."),
+		inline("shutdown", shutdownObject(), "How the gateway stops.").or("{}"),
+		key("errorPages", func(g *Gateway) *map[int]string { return &g.ErrorPages }, errorPages(), "Files served for errors that the gateway itself answers, by status; a listener's own pages win."),
+		key("listeners", func(g *Gateway) *[]Listener { return &g.Listeners }, listOf(listenerObject().value(), 0), "Where the gateway accepts connections."),
+		key("backendPools", func(g *Gateway) *[]BackendPool { return &g.BackendPools }, listOf(poolObject().value(), 0), "Named sets of backends."),
+		key("backendSettings", func(g *Gateway) *[]BackendSettings { return &g.BackendSettings }, listOf(settingsObject().value(), 0), "How requests are sent to the members of a pool."),
+		key("probes", func(g *Gateway) *[]Probe { return &g.Probes }, listOf(probeObject().value(), 0), "Health probes."),
+		key("pathMaps", func(g *Gateway) *[]PathMap { return &g.PathMaps }, listOf(pathMapObject().value(), 0), "Routing by path."),
+		key("redirects", func(g *Gateway) *[]Redirect { return &g.Redirects }, listOf(redirectObject().value(), 0), "Answers that send the client elsewhere."),
+		key("rules", func(g *Gateway) *[]Rule { return &g.Rules }, listOf(ruleObject().value(), 0), "What becomes of a listener's requests."),
+		unavailable[Gateway]("rewriteSets", "Rewriting of fields and URLs."),
+		unavailable[Gateway]("wafPolicies", "Web application firewall policies."),
+		unavailable[Gateway]("wafPolicy", "The gateway-wide web application firewall policy."),
+		unavailable[Gateway]("geo", "The database of places of addresses."),
+	}}
+}
+
+func gatewayAffinityObject() object[Gateway] {
+	return object[Gateway]{fields: []field[Gateway]{
+		key("secretFile", func(g *Gateway) *string { return &g.AffinitySecretFile }, file(), "The secret that affinity cookies are derived from, the same for all instances; none: one is made at each start."),
+	}}
+}
+
+func shutdownObject() object[Gateway] {
+	return object[Gateway]{fields: []field[Gateway]{
+		key("drain", func(g *Gateway) *time.Duration { return &g.Drain }, duration(0, day), "How long a shutdown or an upgrade waits for requests in flight.").or("30s"),
+	}}
+}
+
+func adminObject() object[Admin] {
+	return object[Admin]{fields: []field[Admin]{
+		key("address", func(a *Admin) *string { return &a.Address }, adminAddressValue(), "A loopback host:port, unix:/path, or off.").or("127.0.0.1:9901"),
+	}}
+}
+
+func metricsObject() object[Metrics] {
+	return object[Metrics]{fields: []field[Metrics]{
+		key("address", func(m *Metrics) *string { return &m.Address }, metricsAddressValue(), "host:port, :port or a port; off: none.").or("off"),
+	}}
+}
+
+func logsObject() object[Logs] {
+	return object[Logs]{fields: []field[Logs]{
+		key("access", func(l *Logs) *AccessLog { return &l.Access }, accessLogObject().value(), "The access log: one line per request.").or("{}"),
+		unavailable[Logs]("waf", "The web application firewall's log."),
+	}}
+}
+
+func accessLogObject() object[AccessLog] {
+	format := oneOf(
+		choice[AccessFormat]{word: "json", v: AccessJSON},
+		choice[AccessFormat]{word: "combined", v: AccessCombined},
+		choice[AccessFormat]{word: "off", v: AccessOff},
+	)
+	return object[AccessLog]{fields: []field[AccessLog]{
+		key("output", func(l *AccessLog) *string { return &l.Output }, logOutput(), "stdout, stderr, or a file, which is reopened on SIGUSR1.").or("stdout"),
+		key("format", func(l *AccessLog) *AccessFormat { return &l.Format }, format, "json, combined (Apache's), or off.").or("json"),
+	}}
+}
+
+func limitsObject() object[Limits] {
+	return object[Limits]{fields: []field[Limits]{
+		key("headBytes", func(l *Limits) *int { return &l.HeadBytes }, size(1<<10, 64<<10), "Size of a request head; over: 431.").or("32KiB"),
+		key("fields", func(l *Limits) *int { return &l.Fields }, integer(1, 1000), "Header fields in a request; over: 431.").or("100"),
+		key("urlBytes", func(l *Limits) *int { return &l.URLBytes }, size(64, 32<<10), "Size of a request's target; over: 414.").or("8KiB"),
+		key("headTimeout", func(l *Limits) *time.Duration { return &l.HeadTimeout }, duration(10*time.Millisecond, time.Hour), "From the first byte of a head to its last, and from accept to the first byte; over: 408.").or("10s"),
+		key("bodyMinRate", func(l *Limits) *int { return &l.BodyMinRate }, integer(0, 1<<30), "Bytes per second that a request body must average after 10 seconds; 0: no minimum; under: 408.").or("500"),
+		key("idleTimeout", func(l *Limits) *time.Duration { return &l.IdleTimeout }, duration(10*time.Millisecond, day), "How long a client connection may wait for its next request.").or("75s"),
+		key("tunnelIdleTimeout", func(l *Limits) *time.Duration { return &l.TunnelIdleTimeout }, duration(0, 7*day), "How long an upgraded connection (WebSocket) may be silent in both directions; 0s: for ever.").or("1h"),
+		key("writeStall", func(l *Limits) *time.Duration { return &l.WriteStall }, duration(10*time.Millisecond, time.Hour), "How long a write may make no progress.").or("30s"),
+		key("connections", func(l *Limits) *int { return &l.Connections }, integer(0, 1<<24), "Client connections in all; 0: half of the limit of descriptors.").or("0"),
+		key("connectionsPerClient", func(l *Limits) *int { return &l.ConnectionsPerClient }, integer(0, 1<<24), "Client connections from one address, trusted proxies exempt; 0: no limit.").or("1000"),
+		key("responseHeadBytes", func(l *Limits) *int { return &l.ResponseHeadBytes }, size(1<<10, 256<<10), "Size of a backend's response head; over: 502.").or("64KiB"),
+		unavailable[Limits]("maxBodySize", "Size of a request body."),
+	}}
+}
+
+func listenerObject() object[Listener] {
+	protocol := oneOf(
+		choice[ListenerProtocol]{word: "http", v: ListenerHTTP},
+		choice[ListenerProtocol]{word: "https", v: ListenerHTTPS},
+		choice[ListenerProtocol]{word: "tcp", reserved: true},
+		choice[ListenerProtocol]{word: "tls", reserved: true},
+	)
+	slash := oneOf(choice[EncodedSlash]{word: "reject", v: EncodedSlashReject}, choice[EncodedSlash]{word: "keep", v: EncodedSlashKeep})
+	slashes := oneOf(choice[DuplicateSlashes]{word: "merge", v: DuplicateSlashesMerge}, choice[DuplicateSlashes]{word: "keep", v: DuplicateSlashesKeep})
+	return object[Listener]{at: func(l *Listener, p Pos) { l.Pos = p }, fields: []field[Listener]{
+		key("name", func(l *Listener) *string { return &l.Name }, name(), "What rules and redirects call it.").required(),
+		key("address", func(l *Listener) *netip.AddrPort { return &l.Address }, listenAddress(), "host:port with an IP address, :port or a port for all addresses.").required(),
+		key("protocol", func(l *Listener) *ListenerProtocol { return &l.Protocol }, protocol, "http or https.").or("http"),
+		key("hostNames", func(l *Listener) *[]string { return &l.HostNames }, listOf(hostNameValue(), 0), "Names it serves, with the wildcards * and ?; none: any host."),
+		key("http2", func(l *Listener) *bool { return &l.HTTP2 }, boolean(), "Offer HTTP/2. In this version a warning: only HTTP/1.1 is offered.").or("false"),
+		http3Field(),
+		key("tls", func(l *Listener) *ListenerTLS { return &l.TLS }, listenerTLSObject().value(), "TLS offload, on https listeners."),
+		key("errorPages", func(l *Listener) *map[int]string { return &l.ErrorPages }, errorPages(), "Files served for errors that the gateway itself answers, by status."),
+		key("accessRules", func(l *Listener) *[]AccessRule { return &l.AccessRules }, listOf(accessRuleObject().value(), 0), "Allow or deny by client address; the first match by priority decides, none allows."),
+		inline("proxyProtocol", proxyProtocolObject(), "The PROXY protocol, v1 and v2."),
+		key("encodedSlash", func(l *Listener) *EncodedSlash { return &l.EncodedSlash }, slash, "What becomes of %2F in a path: reject (400) or keep.").or("reject"),
+		key("duplicateSlashes", func(l *Listener) *DuplicateSlashes { return &l.DuplicateSlashes }, slashes, "What becomes of // in a path: merge or keep.").or("merge"),
+		unavailable[Listener]("wafPolicy", "The listener's web application firewall policy."),
+		unavailable[Listener]("maxBodySize", "Size of a request body."),
+	}}
+}
+
+func proxyProtocolObject() object[Listener] {
+	return object[Listener]{fields: []field[Listener]{
+		key("accept", func(l *Listener) *[]netip.Prefix { return &l.ProxyProtocol }, listOf(prefix(), 1), "Peers that must begin a connection with a PROXY header, and are believed.").required(),
+	}}
+}
+
+func listenerTLSObject() object[ListenerTLS] {
+	return object[ListenerTLS]{fields: []field[ListenerTLS]{
+		key("certificates", func(t *ListenerTLS) *[]Certificate { return &t.Certificates }, listOf(certificateObject().value(), 0), "Certificates, chosen by the client's server name; the first is the default."),
+		key("policy", func(t *ListenerTLS) *TLSPolicy { return &t.Policy }, tlsPolicy(), "A predefined Azure policy by name, or a custom one.").or(defaultPolicy),
+		clientAuthField(),
+	}}
+}
+
+func certificateObject() object[Certificate] {
+	return object[Certificate]{fields: []field[Certificate]{
+		key("certFile", func(c *Certificate) *string { return &c.CertFile }, needed(file()), "PEM file of the certificate and its chain; watched and reloaded.").required(),
+		key("keyFile", func(c *Certificate) *string { return &c.KeyFile }, needed(file()), "PEM file of the private key.").required(),
+	}}
+}
+
+func accessRuleObject() object[AccessRule] {
+	action := oneOf(choice[bool]{word: "allow", v: false}, choice[bool]{word: "deny", v: true})
+	return object[AccessRule]{fields: []field[AccessRule]{
+		key("name", func(a *AccessRule) *string { return &a.Name }, name(), "For logs."),
+		key("priority", func(a *AccessRule) *int { return &a.Priority }, integer(1, 65535), "1 is looked at first; unique in the listener.").required(),
+		key("action", func(a *AccessRule) *bool { return &a.Deny }, action, "allow or deny.").required(),
+		key("source", func(a *AccessRule) *[]netip.Prefix { return &a.Sources }, listOf(prefix(), 1), "Prefixes of client addresses.").required(),
+	}}
+}
+
+func poolObject() object[BackendPool] {
+	balance := oneOf(
+		choice[Balance]{word: "roundRobin", v: RoundRobin},
+		choice[Balance]{word: "leastRequests", v: LeastRequests},
+		choice[Balance]{word: "p2c", reserved: true},
+		choice[Balance]{word: "ewma", reserved: true},
+		choice[Balance]{word: "hash", reserved: true},
+	)
+	return object[BackendPool]{at: func(b *BackendPool, p Pos) { b.Pos = p }, fields: []field[BackendPool]{
+		key("name", func(b *BackendPool) *string { return &b.Name }, name(), "What rules and path maps call it.").required(),
+		key("targets", func(b *BackendPool) *[]Target { return &b.Targets }, listOf(target(), 0), "The backends; an empty pool answers 502."),
+		key("balance", func(b *BackendPool) *Balance { return &b.Balance }, balance, "roundRobin (weighted and smooth) or leastRequests (fewest in flight for its weight).").or("roundRobin"),
+		key("resolve", func(b *BackendPool) *time.Duration { return &b.Resolve }, duration(100*time.Millisecond, day), "How often host names are looked up again.").or("30s"),
+	}}
+}
+
+func settingsObject() object[BackendSettings] {
+	protocol := oneOf(
+		choice[BackendProtocol]{word: "http", v: BackendHTTP},
+		choice[BackendProtocol]{word: "https", v: BackendHTTPS},
+		choice[BackendProtocol]{word: "h2", reserved: true},
+		choice[BackendProtocol]{word: "h2c", reserved: true},
+	)
+	return object[BackendSettings]{at: func(b *BackendSettings, p Pos) { b.Pos = p }, fields: []field[BackendSettings]{
+		key("name", func(b *BackendSettings) *string { return &b.Name }, name(), "What rules and path maps call them.").required(),
+		key("protocol", func(b *BackendSettings) *BackendProtocol { return &b.Protocol }, protocol, "http or https.").or("http"),
+		key("port", func(b *BackendSettings) *int { return &b.Port }, integer(1, 65535), "Port of targets that name none; default 80, or 443 for https."),
+		key("requestTimeout", func(b *BackendSettings) *time.Duration { return &b.RequestTimeout }, duration(time.Millisecond, day), "Until the response head, and between two pieces of its body; over: 504.").or("20s"),
+		key("connectTimeout", func(b *BackendSettings) *time.Duration { return &b.ConnectTimeout }, duration(time.Millisecond, 10*time.Minute), "Until a connection stands, TLS included.").or("5s"),
+		key("affinity", func(b *BackendSettings) *Affinity { return &b.Affinity }, affinityObject().value(), "Pins a client to a member by cookie.").or("{}"),
+		key("drain", func(b *BackendSettings) *time.Duration { return &b.Drain }, duration(0, time.Hour), "How long requests in flight to a removed or drained member may go on.").or("30s"),
+		key("hostName", func(b *BackendSettings) *string { return &b.HostName }, emptyOr(backendHost()), "Host sent to the backend; empty: the client's."),
+		key("pickHostFromBackend", func(b *BackendSettings) *bool { return &b.PickHostFromBackend }, boolean(), "Send the target's own name as Host.").or("false"),
+		key("pathOverride", func(b *BackendSettings) *string { return &b.PathOverride }, emptyOr(absolutePath()), "Replaces the part of the path that the path rule matched; with a rule that has no path map it is put in front."),
+		key("probe", func(b *BackendSettings) *string { return &b.Probe }, reference(), "A probe's name; off: none; empty: the default probe."),
+		key("retries", func(b *BackendSettings) *Retries { return &b.Retries }, retriesObject().value(), "When a request may be sent again to another member.").or("{}"),
+		key("maxConnections", func(b *BackendSettings) *int { return &b.MaxConnections }, integer(0, 1<<24), "Connections per member; 0: no limit.").or("0"),
+		key("tls", func(b *BackendSettings) *BackendTLS { return &b.TLS }, backendTLSObject().value(), "Verification of https backends.").or("{}"),
+		key("ejection", func(b *BackendSettings) *Ejection { return &b.Ejection }, ejectionObject().value(), "Takes a member out after consecutive connect failures.").or("{}"),
+	}}
+}
+
+func affinityObject() object[Affinity] {
+	return object[Affinity]{fields: []field[Affinity]{
+		key("enabled", func(a *Affinity) *bool { return &a.Enabled }, boolean(), "Whether clients are pinned.").or("false"),
+		key("cookie", func(a *Affinity) *string { return &a.Cookie }, cookieName(), "The cookie's name; its twin for cross-site requests has CORS appended.").or("ApplicationGatewayAffinity"),
+	}}
+}
+
+func backendTLSObject() object[BackendTLS] {
+	return object[BackendTLS]{fields: []field[BackendTLS]{
+		key("caFile", func(t *BackendTLS) *string { return &t.CAFile }, file(), "PEM file of the roots to trust; empty: the system's."),
+		key("serverName", func(t *BackendTLS) *string { return &t.ServerName }, emptyOr(dnsNameValue()), "Name sent (SNI) and verified; empty: hostName, else the target's name, else the client's Host."),
+		key("verify", func(t *BackendTLS) *bool { return &t.Verify }, boolean(), "Whether the backend's certificate is verified.").or("true"),
+	}}
+}
+
+func ejectionObject() object[Ejection] {
+	return object[Ejection]{fields: []field[Ejection]{
+		key("connectFailures", func(e *Ejection) *int { return &e.ConnectFailures }, integer(0, 1000), "Consecutive connect failures that take a member out; 0: off.").or("5"),
+		key("time", func(e *Ejection) *time.Duration { return &e.Time }, duration(10*time.Millisecond, day), "How long it stays out.").or("10s"),
+	}}
+}
+
+func probeObject() object[Probe] {
+	protocol := oneOf(
+		choice[ProbeProtocol]{word: "http", v: ProbeHTTP},
+		choice[ProbeProtocol]{word: "https", v: ProbeHTTPS},
+		choice[ProbeProtocol]{word: "tcp", v: ProbeTCP},
+	)
+	return object[Probe]{at: func(b *Probe, p Pos) { b.Pos = p }, fields: []field[Probe]{
+		key("name", func(b *Probe) *string { return &b.Name }, name(), "What backend settings call it; not off.").required(),
+		key("protocol", func(b *Probe) *ProbeProtocol { return &b.Protocol }, protocol, "http, https or tcp; that of the settings, or tcp.").or("http"),
+		key("host", func(b *Probe) *string { return &b.Host }, emptyOr(backendHost()), "Host field and server name; empty: the settings' host name, else the target's."),
+		key("path", func(b *Probe) *string { return &b.Path }, probePath(), "What is asked for.").or("/"),
+		key("port", func(b *Probe) *int { return &b.Port }, integer(1, 65535), "Port to ask; default: the member's."),
+		key("interval", func(b *Probe) *time.Duration { return &b.Interval }, duration(10*time.Millisecond, day), "Time between two probes of a member.").or("30s"),
+		key("timeout", func(b *Probe) *time.Duration { return &b.Timeout }, duration(time.Millisecond, day), "How long an answer may take.").or("30s"),
+		key("unhealthyThreshold", func(b *Probe) *int { return &b.UnhealthyThreshold }, integer(1, 20), "Failures in a row that take a member out.").or("3"),
+		key("healthyThreshold", func(b *Probe) *int { return &b.HealthyThreshold }, integer(1, 20), "Successes in a row that bring it back.").or("1"),
+		key("startUnhealthy", func(b *Probe) *bool { return &b.StartUnhealthy }, boolean(), "Keep a member out until its first success, as Azure does.").or("false"),
+		key("match", func(b *Probe) *ProbeMatch { return &b.Match }, matchObject().value(), "What a healthy answer looks like.").or("{}"),
+	}}
+}
+
+func matchObject() object[ProbeMatch] {
+	return object[ProbeMatch]{fields: []field[ProbeMatch]{
+		key("status", func(m *ProbeMatch) *[]StatusRange { return &m.Status }, listOf(statusRange(), 1), "Status codes and ranges of them.").or("[200-399]"),
+		key("body", func(m *ProbeMatch) *string { return &m.Body }, bodyMatch(), "Text that the body must contain; empty: any body."),
+	}}
+}
+
+func pathMapObject() object[PathMap] {
+	return object[PathMap]{at: func(m *PathMap, p Pos) { m.Pos = p }, fields: []field[PathMap]{
+		key("name", func(m *PathMap) *string { return &m.Name }, name(), "What rules call it.").required(),
+		key("default", func(m *PathMap) *Action { return &m.Default }, defaultActionObject().value(), "Where a path goes that nothing matches.").required(),
+		key("paths", func(m *PathMap) *[]PathRule { return &m.Paths }, listOf(pathRuleObject().value(), 0), "Path rules, tried in this order; the first match wins."),
+	}}
+}
+
+func defaultActionObject() object[Action] {
+	return object[Action]{fields: actionFields(func(a *Action) *Action { return a })}
+}
+
+func pathRuleObject() object[PathRule] {
+	fields := []field[PathRule]{
+		key("paths", func(r *PathRule) *[]string { return &r.Paths }, listOf(pathPattern(), 1), "Paths; * at the very end stands for the rest; upper and lower case are the same.").required(),
+	}
+	fields = append(fields, actionFields(func(r *PathRule) *Action { return &r.Action })...)
+	return object[PathRule]{at: func(r *PathRule, p Pos) { r.Pos = p }, fields: fields}
+}
+
+// actionFields are the keys of a rule, a path rule and a default alike.
+func actionFields[T any](at func(*T) *Action) []field[T] {
+	return []field[T]{
+		key("backendPool", func(t *T) *string { return &at(t).BackendPool }, reference(), "The pool that requests go to; with backendSettings."),
+		key("backendSettings", func(t *T) *string { return &at(t).BackendSettings }, reference(), "The settings they are sent with; with backendPool."),
+		key("redirect", func(t *T) *string { return &at(t).Redirect }, reference(), "A redirect to answer with, instead of a pool."),
+		unavailable[T]("rewriteSet", "The rewrite set."),
+		unavailable[T]("wafPolicy", "The web application firewall policy."),
+	}
+}
+
+func redirectObject() object[Redirect] {
+	status := oneOf(
+		choice[int]{word: "permanent", v: 301},
+		choice[int]{word: "found", v: 302},
+		choice[int]{word: "seeOther", v: 303},
+		choice[int]{word: "temporary", v: 307},
+	)
+	return object[Redirect]{at: func(r *Redirect, p Pos) { r.Pos = p }, fields: []field[Redirect]{
+		key("name", func(r *Redirect) *string { return &r.Name }, name(), "What rules and path maps call it.").required(),
+		key("type", func(r *Redirect) *int { return &r.Status }, status, "permanent (301), found (302), seeOther (303) or temporary (307).").or("found"),
+		inline("target", redirectTargetObject(), "Where to: a URL, or a listener of this gateway.").required(),
+		key("includePath", func(r *Redirect) *bool { return &r.IncludePath }, boolean(), "Append the request's path.").or("true"),
+		key("includeQuery", func(r *Redirect) *bool { return &r.IncludeQuery }, boolean(), "Append the request's query.").or("true"),
+	}}
+}
+
+func redirectTargetObject() object[Redirect] {
+	return object[Redirect]{fields: []field[Redirect]{
+		key("url", func(r *Redirect) *string { return &r.TargetURL }, emptyOr(absoluteURL()), "An http or https URL without query and fragment."),
+		key("listener", func(r *Redirect) *string { return &r.TargetListener }, reference(), "A listener's name: its scheme and port, and the request's host."),
+	}}
+}
+
+func ruleObject() object[Rule] {
+	fields := []field[Rule]{
+		key("name", func(r *Rule) *string { return &r.Name }, name(), "For logs, metrics and explain.").required(),
+		key("priority", func(r *Rule) *int { return &r.Priority }, integer(1, 20000), "1 is looked at first, unique; none: after those that have one, the most specific host first."),
+		key("listener", func(r *Rule) *string { return &r.Listener }, reference(), "The listener whose requests it takes; one rule per listener.").required(),
+		key("pathMap", func(r *Rule) *string { return &r.PathMap }, reference(), "A path map, instead of a pool or a redirect."),
+	}
+	fields = append(fields, actionFields(func(r *Rule) *Action { return &r.Action })...)
+	return object[Rule]{at: func(r *Rule, p Pos) { r.Pos = p }, fields: fields}
+}

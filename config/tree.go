@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+)
+
+// maxDepth bounds nesting; the deepest key is eight levels down.
+const maxDepth = 32
+
+// parseTree parses one YAML document into a tree without aliases, so that a
+// walk over it is bounded by the file's length. On error it reports and
+// returns nil.
+func parseTree(r *report, data []byte) *yaml.Node {
+	if len(data) > MaxFileSize {
+		r.errorf("", "the file is larger than %d MiB", MaxFileSize>>20)
+		return nil
+	}
+	doc, err := loadOne(data)
+	if err != nil {
+		at := syntaxPos(err, data)
+		r.note("", at)
+		r.errorf("", "not valid YAML: %s", syntaxMessage(err))
+		return nil
+	}
+	if doc == nil || len(doc.Content) == 0 {
+		r.errorf("", "the file is empty; `appgw demo` and `appgw proxy --print-config` show what to write")
+		return nil
+	}
+	root := doc.Content[0]
+	r.note("", pos(root))
+	before := len(r.errs.list)
+	refuseIndirection(r, root)
+	if len(r.errs.list) > before {
+		return nil
+	}
+	return root
+}
+
+var errDocuments = errors.New("more than one document; write one configuration per file, without a second ---")
+
+// loadOne loads the only document; nil if there is none.
+func loadOne(data []byte) (*yaml.Node, error) {
+	limits := yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth)))
+	l, err := yaml.NewLoader(strings.NewReader(string(data)), limits)
+	if err != nil {
+		return nil, err
+	}
+	doc := &yaml.Node{}
+	if err := l.Load(doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	if err := l.Load(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		if err == nil {
+			err = errDocuments
+		}
+		return nil, err
+	}
+	return doc, nil
+}
+
+// syntaxPos keeps the position inside the file: the parser may point behind
+// its end, or nowhere.
+func syntaxPos(err error, data []byte) Pos {
+	at := Pos{Line: 1, Column: 1}
+	var le *yaml.LoadError
+	if errors.As(err, &le) && le.Mark.Line > 0 {
+		at = Pos{Line: le.Mark.Line, Column: max(le.Mark.Column, 1)}
+	}
+	if last := lines(data); at.Line > last {
+		at = Pos{Line: last, Column: 1}
+	}
+	return at
+}
+
+// lines counts lines as YAML does: CR, LF, CRLF, NEL, LS and PS end one. A
+// break at the end of the file starts no line.
+func lines(data []byte) int {
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(string(data))
+	return 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+func syntaxMessage(err error) string {
+	var le *yaml.LoadError
+	if !errors.As(err, &le) {
+		return err.Error()
+	}
+	if le.ContextMsg != "" {
+		return fmt.Sprintf("%s (%s)", le.Message, le.ContextMsg)
+	}
+	return le.Message
+}
+
+// refuseIndirection reports anchors, aliases, merge keys and tags of one's
+// own. They save a line or two, cost every reader a search, and expand
+// without bound.
+func refuseIndirection(r *report, n *yaml.Node) {
+	var what string
+	switch {
+	case n.Kind == yaml.AliasNode:
+		what = "aliases (*name) are not supported; write the value out"
+	case n.Anchor != "":
+		what = "anchors (&name) are not supported; write the value out where it is used"
+	case n.Tag == "!!merge":
+		what = "merge keys (<<) are not supported; write the keys out"
+	case n.Style&yaml.TaggedStyle != 0:
+		what = "tags (!name) are not supported; remove it"
+	}
+	if what != "" {
+		at := pos(n)
+		r.errs.add(Error{File: r.file, Line: at.Line, Column: at.Column, Message: what})
+	}
+	for _, c := range n.Content {
+		refuseIndirection(r, c)
+	}
+}
+
+func pos(n *yaml.Node) Pos { return Pos{Line: max(n.Line, 1), Column: max(n.Column, 1)} }
