@@ -19,9 +19,10 @@ import (
 type Command struct {
 	Argv   []string
 	Dir    string
-	Output string // file for standard output and error, appended to; empty: nowhere
-	CPUs   []int  // processors to run on; empty: any
-	Piped  bool   // standard input and output are pipes; Output takes only the errors
+	Output string   // file for standard output and error, appended to; empty: nowhere
+	CPUs   []int    // processors to run on; empty: any
+	Env    []string // added to the environment
+	Piped  bool     // standard input and output are pipes; Output takes only the errors
 }
 
 // Process is one that we have started. It leads a process group of its own,
@@ -47,6 +48,7 @@ func Start(name string, c Command) (*Process, error) {
 	p := &Process{Name: name, done: make(chan struct{})}
 	p.cmd = exec.Command(c.Argv[0], c.Argv[1:]...)
 	p.cmd.Dir = c.Dir
+	p.cmd.Env = append(os.Environ(), c.Env...)
 	// Pdeathsig: should this harness be killed, what it started ends too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := p.connect(c); err != nil {
