@@ -113,6 +113,8 @@ func (c *checker) checkAction(path string, a Action, other string) {
 	toRedirect := c.has(path+".redirect") || a.Redirect != ""
 	toMap := c.has(path+".pathMap") || other != ""
 	switch {
+	case c.failed(path):
+		// No mapping: it says nothing about where to.
 	case toPool && toRedirect, toPool && toMap, toRedirect && toMap:
 		c.errorf(path, "goes to more than one place; keep one of %s", places(path))
 	case !toPool && !toRedirect && !toMap:

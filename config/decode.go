@@ -149,7 +149,7 @@ func (o object[T]) read(c cursor, into *T) bool {
 		case ok:
 			f.read(c.key(f.name, e), into)
 		case f.must:
-			c.errorf("%s is missing; add it", f.name)
+			c.withDefault(f.name, "~").errorf("is missing; add it")
 		case f.def != "":
 			f.read(c.withDefault(f.name, f.def), into)
 		}

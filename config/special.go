@@ -336,10 +336,9 @@ func absoluteURL() value[string] {
 		if err := checkURLHost(u); err != nil {
 			return "", err
 		}
-		if u.EscapedPath() != "" {
-			return s, checkPath(u.EscapedPath(), "*")
-		}
-		return s, checkPath("/"+strings.TrimPrefix(s, u.Scheme+"://"), "*")
+		// The text itself, not u's path: that one has been escaped for us.
+		_, path, _ := strings.Cut(s[len(u.Scheme+"://"):], "/")
+		return s, checkPath("/"+path, "*")
 	})
 }
 

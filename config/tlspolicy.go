@@ -173,7 +173,7 @@ func customSuites(c cursor, names []string) []uint16 {
 		case name == "":
 			// reported as no text
 		case !known:
-			c.d.errorf(at, "there is no cipher suite %s; %s", quote(name), listNames(name, suiteNames()))
+			c.d.errorf(at, "there is no cipher suite %s; %s", quote(name), suggestSuite(name))
 		case !ok:
 			c.d.warnf(at, "not offered: Go's crypto/tls does not have %s", name)
 		case isTLS13(id):
@@ -188,6 +188,18 @@ func customSuites(c cursor, names []string) []uint16 {
 		c.d.warnf(path, "the order of cipher suites is crypto/tls's own, not this list's")
 	}
 	return ids
+}
+
+// suggestSuite finds the nearest name of either kind.
+func suggestSuite(name string) string {
+	var names []string
+	for _, iana := range suiteNames() {
+		names = append(names, iana, opensslName(iana))
+	}
+	if best, ok := nearest(name, names); ok {
+		return "did you mean " + best + "?"
+	}
+	return "write an IANA or OpenSSL name such as ECDHE-ECDSA-AES128-GCM-SHA256"
 }
 
 // suiteID is crypto/tls's number of a suite by its IANA name.

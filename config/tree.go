@@ -42,7 +42,12 @@ func parseTree(r *report, data []byte) *yaml.Node {
 	return root
 }
 
-var errDocuments = errors.New("more than one document; write one configuration per file, without a second ---")
+// extraDocument is the error of a file that has a second document.
+type extraDocument struct{ at Pos }
+
+func (extraDocument) Error() string {
+	return "more than one document; write one configuration per file, without a second ---"
+}
 
 // loadOne loads the only document; nil if there is none.
 func loadOne(data []byte) (*yaml.Node, error) {
@@ -58,13 +63,14 @@ func loadOne(data []byte) (*yaml.Node, error) {
 		}
 		return nil, err
 	}
-	if err := l.Load(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		if err == nil {
-			err = errDocuments
-		}
+	second := &yaml.Node{}
+	switch err := l.Load(second); {
+	case errors.Is(err, io.EOF):
+		return doc, nil
+	case err != nil:
 		return nil, err
 	}
-	return doc, nil
+	return nil, extraDocument{pos(second)}
 }
 
 // syntaxPos keeps the position inside the file: the parser may point behind
@@ -74,6 +80,10 @@ func syntaxPos(err error, data []byte) Pos {
 	var le *yaml.LoadError
 	if errors.As(err, &le) && le.Mark.Line > 0 {
 		at = Pos{Line: le.Mark.Line, Column: max(le.Mark.Column, 1)}
+	}
+	var extra extraDocument
+	if errors.As(err, &extra) {
+		at = extra.at
 	}
 	if last := lines(data); at.Line > last {
 		at = Pos{Line: last, Column: 1}

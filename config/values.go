@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -162,15 +163,17 @@ func integer(least, most int) value[int] {
 			return 0, false
 		}
 		n, err := strconv.Atoi(text)
-		if err != nil || c.node.Tag != "!!int" {
+		switch {
+		case err == nil && c.node.Tag != "!!int":
+			c.errorf("must be a whole number; write it without quotes: %d", n)
+		case err != nil && !errors.Is(err, strconv.ErrRange):
 			c.errorf("must be a whole number, not %s", describe(c.node))
-			return 0, false
+		case err != nil || n < least || n > most:
+			c.errorf("must be %d to %d, not %s", least, most, describe(c.node))
+		default:
+			return n, true
 		}
-		if n < least || n > most {
-			c.errorf("must be %d to %d, not %d", least, most, n)
-			return 0, false
-		}
-		return n, true
+		return 0, false
 	}}
 }
 
