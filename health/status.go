@@ -1,0 +1,124 @@
+// Package health decides from probes whether things are well: a state machine
+// with thresholds for each, and a Table that runs thousands of probes on a
+// bounded number of goroutines and holds the verdicts that pickers read.
+//
+// How a probe asks is a [Checker]; package health/probe has some.
+package health
+
+import (
+	"context"
+	"time"
+)
+
+// Checker asks once whether something is well.
+//
+// Check returns nil if it is; the text of an error is the reason shown to
+// people: short, and the same each time the cause is the same. It must return
+// soon after ctx is done, must not keep connections, and is never called
+// concurrently with itself for one watch.
+type Checker interface {
+	Check(ctx context.Context) error
+}
+
+// Policy says how often to probe and how much it takes to change a verdict.
+// What is zero or negative takes the default named.
+type Policy struct {
+	Interval time.Duration // from the start of one probe to the next, a tenth more or less; default 30s
+	Timeout  time.Duration // for one probe; default 30s
+
+	// UnhealthyThreshold is how many failures in a row it takes to go down;
+	// default 3.
+	UnhealthyThreshold int
+	// HealthyThreshold is how many successes in a row it takes to come
+	// back; default 1. The first verdict needs only one success.
+	HealthyThreshold int
+	// StartUnhealthy keeps what has not been tried yet out of use (Azure).
+	// Otherwise it is used until probes say no.
+	StartUnhealthy bool
+}
+
+func (p Policy) withDefaults() Policy {
+	if p.Interval <= 0 {
+		p.Interval = 30 * time.Second
+	}
+	if p.Timeout <= 0 {
+		p.Timeout = 30 * time.Second
+	}
+	if p.UnhealthyThreshold <= 0 {
+		p.UnhealthyThreshold = 3
+	}
+	if p.HealthyThreshold <= 0 {
+		p.HealthyThreshold = 1
+	}
+	return p
+}
+
+// State is the verdict of the probes.
+type State uint8
+
+const (
+	// Untried means that there is no verdict yet: no success, and fewer
+	// failures than the threshold.
+	Untried State = iota
+	Healthy
+	Unhealthy
+)
+
+// String is the state in lower case; what is no state is "invalid".
+func (s State) String() string {
+	switch s {
+	case Untried:
+		return "untried"
+	case Healthy:
+		return "healthy"
+	case Unhealthy:
+		return "unhealthy"
+	}
+	return "invalid"
+}
+
+// Status is what is known of one probed thing. It is a value and never
+// changes.
+type Status struct {
+	State State
+	Since time.Time // when State last changed
+	// Usable is State seen through the policy: an untried thing is usable
+	// unless the policy has StartUnhealthy.
+	Usable bool
+	// Reason is why the last probe failed, also while that has not changed
+	// State yet; empty after a success and before the first probe.
+	Reason string
+	// Streak counts the latest probes with the same outcome: successes if
+	// positive, failures if negative.
+	Streak  int
+	Checked time.Time     // when the last probe ended; zero before the first
+	Took    time.Duration // how long it took
+}
+
+// observe is the state machine: it returns the status after a probe that
+// ended at now with err, the outcome.
+func (s Status) observe(p Policy, now time.Time, took time.Duration, err error) Status {
+	s.Checked, s.Took = now, took
+	next := s.State
+	if err == nil {
+		s.Streak, s.Reason = max(s.Streak, 0)+1, ""
+		if s.State != Unhealthy || s.Streak >= p.HealthyThreshold {
+			next = Healthy
+		}
+	} else {
+		s.Streak, s.Reason = min(s.Streak, 0)-1, err.Error()
+		if -s.Streak >= p.UnhealthyThreshold {
+			next = Unhealthy
+		}
+	}
+	if next != s.State {
+		s.State, s.Since = next, now
+	}
+	return s.judge(p)
+}
+
+// judge sets Usable.
+func (s Status) judge(p Policy) Status {
+	s.Usable = s.State == Healthy || s.State == Untried && !p.StartUnhealthy
+	return s
+}
