@@ -104,6 +104,9 @@ func (f *Fields) IDAt(i int) (ID, bool) { return f.list[i].id, !f.list[i].dead }
 // ValueAt returns the i-th field's value.
 func (f *Fields) ValueAt(i int) []byte { return f.Bytes(f.list[i].value) }
 
+// ValueSpanAt returns where the i-th field's value is.
+func (f *Fields) ValueSpanAt(i int) Span { return f.list[i].value }
+
 // DeleteAt deletes the i-th field.
 func (f *Fields) DeleteAt(i int) { f.list[i].dead = true }
 
@@ -111,6 +114,16 @@ func (f *Fields) DeleteAt(i int) { f.list[i].dead = true }
 func (f *Fields) SetValueAt(i int, value Span) {
 	f.list[i].value = value
 	f.list[i].line = Span{}
+}
+
+// RestateAt makes the i-th field go out as "Name: value" even if other white
+// space was around the value when it came: for fields that must not be read in
+// two ways.
+func (f *Fields) RestateAt(i int) {
+	p := &f.list[i]
+	if p.line.Len != p.name.Len+p.value.Len+int32(len(": \r\n")) || f.wire[p.name.Off+p.name.Len+1] != ' ' {
+		p.line = Span{}
+	}
 }
 
 // Get returns the first value of a known field.

@@ -1,0 +1,70 @@
+package httpmsg
+
+// DropUnsafeNames deletes fields whose names have characters other than
+// letters, digits and "-", as Azure's gateway does. CGI and its kin turn "_",
+// ".", and more into the same character as "-", so that X_Forwarded_For is
+// another spelling of a field that the gateway vouches for (hostile-input rows
+// 42 and 44).
+func DropUnsafeNames(f *Fields) {
+	for i := range f.list {
+		if p := &f.list[i]; p.id == Other && !safeName(f.Bytes(p.name)) {
+			p.dead = true
+		}
+	}
+}
+
+func safeName(name []byte) bool {
+	for _, c := range name {
+		if !isAlnum(c) && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isAlnum reports whether c is an ASCII letter or digit.
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// internalPrefixes begin the names of fields by which proxies and servers
+// command each other; internalNames are such fields. All begin with "x-".
+var (
+	internalPrefixes = [...]string{"x-appgw-", "x-accel-", "x-envoy-", "x-sendfile-"}
+	internalNames    = [...]string{"x-sendfile", "x-lighttpd-send-file", "x-rewrite-url", "x-litespeed-location"}
+)
+
+// DropInternal deletes what no client may say: Proxy, which becomes HTTP_PROXY
+// in a CGI environment (row 48), and control fields of ours, of other proxies
+// and of servers behind us (row 49). X-Forwarded-* and X-Original-* are not
+// among them; what becomes of those depends on who the peer is.
+func DropInternal(f *Fields) {
+	for i := range f.list {
+		p := &f.list[i]
+		switch p.id {
+		case Proxy, XAppGWTraceID:
+			p.dead = true
+		case Other:
+			if isInternal(f.Bytes(p.name)) {
+				p.dead = true
+			}
+		}
+	}
+}
+
+func isInternal(name []byte) bool {
+	if len(name) < 3 || lower[name[0]] != 'x' || name[1] != '-' {
+		return false
+	}
+	for _, prefix := range internalPrefixes {
+		if len(name) >= len(prefix) && EqualFold(name[:len(prefix)], prefix) {
+			return true
+		}
+	}
+	for _, internal := range internalNames {
+		if EqualFold(name, internal) {
+			return true
+		}
+	}
+	return false
+}
