@@ -245,7 +245,7 @@ func (u *Upgrader) begin() ([]key, []*os.File, error) {
 	var keys []key
 	var files []*os.File
 	for s := range u.open {
-		f, err := s.conn.File()
+		f, err := duplicate(s)
 		if errors.Is(err, net.ErrClosed) {
 			continue // being closed
 		}
@@ -259,6 +259,31 @@ func (u *Upgrader) begin() ([]key, []*os.File, error) {
 	}
 	u.handing = true
 	return keys, files, nil
+}
+
+// duplicate duplicates the descriptor of a socket.
+//
+// The File method of package net would do, if os/exec did not then put the
+// duplicate into blocking mode, and with it the socket of both processes: an
+// Accept would hold a thread and not end when its listener is closed. A file
+// made by os.NewFile is left as it is.
+func duplicate(s *socket) (*os.File, error) {
+	raw, err := s.conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var dupErr error
+	err = raw.Control(func(old uintptr) {
+		fd, dupErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if dupErr != nil {
+		return nil, os.NewSyscallError("fcntl", dupErr)
+	}
+	return os.NewFile(uintptr(fd), s.key.Network+" "+s.key.Address), nil
 }
 
 // handOver starts the new process and sees it through.

@@ -44,13 +44,8 @@ type Upgrader struct {
 // socket is an open socket with its key.
 type socket struct {
 	key    key
-	conn   filer
+	conn   syscall.Conn
 	retire func() // stops accepting; nil for packet sockets
-}
-
-// filer is what can duplicate its descriptor: every socket of package net.
-type filer interface {
-	File() (*os.File, error)
 }
 
 // key is what a socket is known by on both sides of an upgrade: the address
@@ -206,12 +201,12 @@ func (u *Upgrader) take(k key) (*os.File, error) {
 
 // track registers a listener and wraps it.
 func (u *Upgrader) track(k key, l net.Listener) (net.Listener, error) {
-	f, ok := l.(filer)
+	conn, ok := l.(syscall.Conn)
 	if !ok {
 		l.Close()
 		return nil, fmt.Errorf("listen %s %s: not a socket that can be handed over", k.Network, k.Address)
 	}
-	s := &socket{key: k, conn: f, retire: func() { l.Close() }}
+	s := &socket{key: k, conn: conn, retire: func() { l.Close() }}
 	if err := u.register(s); err != nil {
 		l.Close()
 		return nil, err
