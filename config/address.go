@@ -11,7 +11,7 @@ import (
 
 // listenAddress is host:port, :port, or a bare port.
 func listenAddress() value[netip.AddrPort] {
-	s := schema{"type": []string{"string", "integer"}, "description": "host:port with an IP address, :port, or a port."}
+	s := schema{"type": []string{"string", "integer"}}
 	return parsed("an address such as :8080", s, parseListenAddress)
 }
 
@@ -107,11 +107,11 @@ func (d *decoder) unixPath(path string) (string, error) {
 }
 
 func adminAddressValue() value[string] {
-	return addressText("A loopback host:port, unix:/path, or off.", (*decoder).adminAddress)
+	return addressText((*decoder).adminAddress)
 }
 
 func metricsAddressValue() value[string] {
-	return addressText("host:port, :port, a port, or off.", func(_ *decoder, text string) (string, error) {
+	return addressText(func(_ *decoder, text string) (string, error) {
 		if text == "off" || text == "" {
 			return "", nil
 		}
@@ -120,8 +120,8 @@ func metricsAddressValue() value[string] {
 	})
 }
 
-func addressText(doc string, parse func(*decoder, string) (string, error)) value[string] {
-	s := schema{"type": []string{"string", "integer"}, "description": doc}
+func addressText(parse func(*decoder, string) (string, error)) value[string] {
+	s := schema{"type": []string{"string", "integer"}}
 	return value[string]{schema: s, read: func(c cursor) (string, bool) {
 		text, ok := c.scalar("an address")
 		if !ok {

@@ -86,11 +86,11 @@ type proxyGroup struct {
 // decides in a path map.
 func (p ProxyFlags) groups() ([]proxyGroup, error) {
 	var errs []error
-	if len(p.To) == 0 {
-		errs = append(errs, errors.New("--to is missing; write a URL such as http://127.0.0.1:3000"))
-	}
 	to, err := newGroup("app", p.To)
-	if err != nil {
+	switch {
+	case len(p.To) == 0:
+		errs = append(errs, errors.New("--to is missing; write a URL such as http://127.0.0.1:3000"))
+	case err != nil:
 		errs = append(errs, fmt.Errorf("--to: %w", err))
 	}
 	var groups []proxyGroup
