@@ -58,6 +58,7 @@ type TLSOptions struct {
 // Result is what one run measured.
 type Result struct {
 	Requests   uint64           `json:"requests"` // checked replies within the measured time
+	Total      uint64           `json:"total"`    // checked replies of the whole run
 	Seconds    float64          `json:"seconds"`
 	RPS        float64          `json:"rps"`
 	P50        float64          `json:"p50_ms"`

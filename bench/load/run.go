@@ -173,6 +173,7 @@ func (m *meter) result() *Result {
 	r := &Result{Requests: m.count, Seconds: m.seconds, CPU: m.cpu, CPUCount: m.count, Errors: make(map[string]int64)}
 	for _, c := range m.counters {
 		hist.Add(&c.hist)
+		r.Total += c.completed.Load()
 		r.Reconnects += c.reconnects
 		r.Unanswered += c.unanswered
 		for name, n := range c.errors {

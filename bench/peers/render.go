@@ -29,6 +29,7 @@ type Setup struct {
 	HostNames []string
 	Single    bool // one host, on HTTP and HTTPS
 	Logs      bool // write an access log
+	Splice    bool // HAProxy moves large bodies through pipes, as appgw does
 	Forwarded bool // peers add X-Forwarded-* as appgw (and Caddy) always do
 	Cert, Key string
 	Workers   int // processes or threads

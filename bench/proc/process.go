@@ -153,3 +153,18 @@ func RaiseFileLimit() (uint64, error) {
 	limit.Cur = limit.Max
 	return limit.Max, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
+
+// Processors lists those that this process may run on.
+func Processors() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, err
+	}
+	var cpus []int
+	for cpu := 0; len(cpus) < set.Count(); cpu++ {
+		if set.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus, nil
+}
