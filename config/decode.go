@@ -227,6 +227,10 @@ func (d *decoder) defaultNode(def string) *yaml.Node {
 	return doc.Content[0]
 }
 
+// maxEntries bounds one list: a short entry of the file becomes a hundred
+// times as much memory.
+const maxEntries = 100_000
+
 // listOf is a sequence of values; what is wrong with one does not hide the
 // others.
 func listOf[V any](v value[V], least int) value[[]V] {
@@ -243,8 +247,15 @@ func listOf[V any](v value[V], least int) value[[]V] {
 			c.errorf("must have at least %d entry", least)
 			return nil, false
 		}
+		if len(c.node.Content) > maxEntries {
+			c.errorf("must have at most %d entries, not %d", maxEntries, len(c.node.Content))
+			return nil, false
+		}
 		var list []V
 		for i, n := range c.node.Content {
+			if c.d.full() {
+				break // nobody will read what else is wrong
+			}
 			got, _ := v.read(c.item(i, n))
 			list = append(list, got) // also what failed: indexes must agree with the file
 		}

@@ -76,12 +76,12 @@ func newReport(file string) *report {
 
 type problems struct {
 	list    []Error
-	dropped int
+	dropped bool // there was one more
 }
 
 func (p *problems) add(e Error) {
 	if len(p.list) >= maxProblems {
-		p.dropped++
+		p.dropped = true
 		return
 	}
 	p.list = append(p.list, e)
@@ -93,10 +93,10 @@ func (p *problems) sorted() []Error {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	list := p.list
-	if p.dropped > 0 {
+	if p.dropped {
 		last := list[len(list)-1]
 		last.Path = ""
-		last.Message = fmt.Sprintf("%d more like these are not shown", p.dropped)
+		last.Message = "and more, which is not shown; begin with these"
 		list = append(list, last)
 	}
 	return list
@@ -128,7 +128,7 @@ func (r *report) where(path string) Pos {
 
 // full says that no more errors are kept, so that looking for suggestions is
 // in vain.
-func (r *report) full() bool { return r.errs.dropped > 0 }
+func (r *report) full() bool { return r.errs.dropped }
 
 func (r *report) problem(path, format string, args []any) Error {
 	at := r.where(path)

@@ -166,12 +166,6 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 	if len(warnings) != 0 {
 		t.Errorf("warnings = %v, want none", warnings)
 	}
-	prefixes := func(list ...string) (out []netip.Prefix) {
-		for _, s := range list {
-			out = append(out, netip.MustParsePrefix(s))
-		}
-		return out
-	}
 	want := &Gateway{
 		Admin:   Admin{Address: "unix:/etc/appgw/run/admin.sock"},
 		Metrics: Metrics{Address: "[::]:9100"},
@@ -185,43 +179,8 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 		AffinitySecretFile: "/etc/appgw/secret",
 		Drain:              time.Minute,
 		ErrorPages:         map[int]string{404: "/etc/appgw/pages/404.html", 502: "/srv/502.html"},
-		Listeners: []Listener{{
-			Name: "shop", Address: netip.MustParseAddrPort("127.0.0.1:8443"), Protocol: ListenerHTTPS,
-			HostNames: []string{"shop.example", "*.shop.example"},
-			TLS: ListenerTLS{
-				Certificates: []Certificate{{CertFile: "/etc/appgw/certs/shop.crt", KeyFile: "/keys/shop.key"}},
-				Policy:       TLSPolicy{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},
-			},
-			ErrorPages: map[int]string{503: "/etc/appgw/down.html"},
-			AccessRules: []AccessRule{
-				{Name: "scanner", Priority: 100, Deny: true, Sources: prefixes("198.51.100.0/24")},
-				{Priority: 200, Sources: prefixes("0.0.0.0/0")},
-			},
-			ProxyProtocol: prefixes("127.0.0.0/8"), EncodedSlash: EncodedSlashKeep, DuplicateSlashes: DuplicateSlashesKeep,
-		}, {Name: "web", Address: netip.MustParseAddrPort("[::1]:8080")}},
-		BackendPools: []BackendPool{{
-			Name: "shop", Balance: LeastRequests, Resolve: 5 * time.Second,
-			Targets: []Target{
-				{Host: "10.0.0.5", Port: 8081, Weight: 1}, {Host: "app.internal", Weight: 3}, {Unix: "/etc/appgw/app.sock", Weight: 1},
-				{Host: "2001:db8::1", Port: 81, Weight: 1}, {Host: "2001:db8::2", Weight: 1},
-			},
-		}},
-		BackendSettings: []BackendSettings{{
-			Name: "secure", Protocol: BackendHTTPS, Port: 443, RequestTimeout: 1500 * time.Millisecond, ConnectTimeout: time.Second,
-			Affinity: Affinity{Enabled: true, Cookie: "sticky"}, HostName: "shop.internal:444", PathOverride: "/v2/", Probe: "home",
-			Retries: Retries{OnTimeout: true, Attempts: 3}, MaxConnections: 10,
-			TLS: BackendTLS{CAFile: "/etc/appgw/ca.pem", ServerName: "shop.internal"}, Ejection: Ejection{Time: time.Second},
-		}, {
-			Name: "unprobed", Port: 8000, RequestTimeout: 20 * time.Second, ConnectTimeout: 5 * time.Second, Drain: 30 * time.Second,
-			Affinity: Affinity{Cookie: "ApplicationGatewayAffinity"}, PickHostFromBackend: true, Probe: "off",
-			Retries: Retries{OnConnectFailure: true, Attempts: 1}, TLS: BackendTLS{Verify: true},
-			Ejection: Ejection{ConnectFailures: 5, Time: 10 * time.Second},
-		}},
-		Probes: []Probe{{
-			Name: "home", Protocol: ProbeHTTPS, Host: "shop.internal", Path: "/healthz?full", Port: 9000, Interval: 5 * time.Second,
-			Timeout: 2 * time.Second, UnhealthyThreshold: 2, HealthyThreshold: 3, StartUnhealthy: true,
-			Match: ProbeMatch{Status: []StatusRange{{200, 200}, {300, 399}}, Body: "ok"},
-		}},
+		Listeners:          wantListeners(),
+		BackendPools:       wantPools(), BackendSettings: wantSettings(), Probes: wantProbes(),
 		PathMaps: []PathMap{{
 			Name: "shop", Default: Action{BackendPool: "shop", BackendSettings: "secure"},
 			Paths: []PathRule{
@@ -242,6 +201,62 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 	if !reflect.DeepEqual(g, want) {
 		t.Errorf("got  %+v\nwant %+v", g, want)
 	}
+}
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func wantListeners() []Listener {
+	return []Listener{{
+		Name: "shop", Address: netip.MustParseAddrPort("127.0.0.1:8443"), Protocol: ListenerHTTPS,
+		HostNames: []string{"shop.example", "*.shop.example"},
+		TLS: ListenerTLS{
+			Certificates: []Certificate{{CertFile: "/etc/appgw/certs/shop.crt", KeyFile: "/keys/shop.key"}},
+			Policy:       TLSPolicy{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},
+		},
+		ErrorPages: map[int]string{503: "/etc/appgw/down.html"},
+		AccessRules: []AccessRule{
+			{Name: "scanner", Priority: 100, Deny: true, Sources: prefixes("198.51.100.0/24")},
+			{Priority: 200, Sources: prefixes("0.0.0.0/0")},
+		},
+		ProxyProtocol: prefixes("127.0.0.0/8"), EncodedSlash: EncodedSlashKeep, DuplicateSlashes: DuplicateSlashesKeep,
+	}, {Name: "web", Address: netip.MustParseAddrPort("[::1]:8080")}}
+}
+
+func wantPools() []BackendPool {
+	return []BackendPool{{
+		Name: "shop", Balance: LeastRequests, Resolve: 5 * time.Second,
+		Targets: []Target{
+			{Host: "10.0.0.5", Port: 8081, Weight: 1}, {Host: "app.internal", Weight: 3}, {Unix: "/etc/appgw/app.sock", Weight: 1},
+			{Host: "2001:db8::1", Port: 81, Weight: 1}, {Host: "2001:db8::2", Weight: 1},
+		},
+	}}
+}
+
+func wantSettings() []BackendSettings {
+	return []BackendSettings{{
+		Name: "secure", Protocol: BackendHTTPS, Port: 443, RequestTimeout: 1500 * time.Millisecond, ConnectTimeout: time.Second,
+		Affinity: Affinity{Enabled: true, Cookie: "sticky"}, HostName: "shop.internal:444", PathOverride: "/v2/", Probe: "home",
+		Retries: Retries{OnTimeout: true, Attempts: 3}, MaxConnections: 10,
+		TLS: BackendTLS{CAFile: "/etc/appgw/ca.pem", ServerName: "shop.internal"}, Ejection: Ejection{Time: time.Second},
+	}, {
+		Name: "unprobed", Port: 8000, RequestTimeout: 20 * time.Second, ConnectTimeout: 5 * time.Second, Drain: 30 * time.Second,
+		Affinity: Affinity{Cookie: "ApplicationGatewayAffinity"}, PickHostFromBackend: true, Probe: "off",
+		Retries: Retries{OnConnectFailure: true, Attempts: 1}, TLS: BackendTLS{Verify: true},
+		Ejection: Ejection{ConnectFailures: 5, Time: 10 * time.Second},
+	}}
+}
+
+func wantProbes() []Probe {
+	return []Probe{{
+		Name: "home", Protocol: ProbeHTTPS, Host: "shop.internal", Path: "/healthz?full", Port: 9000, Interval: 5 * time.Second,
+		Timeout: 2 * time.Second, UnhealthyThreshold: 2, HealthyThreshold: 3, StartUnhealthy: true,
+		Match: ProbeMatch{Status: []StatusRange{{200, 200}, {300, 399}}, Body: "ok"},
+	}}
 }
 
 // clearPositions zeroes every Pos within v.
@@ -322,13 +337,45 @@ func TestHugeFileIsRefusedWithoutReadingIt(t *testing.T) {
 }
 
 func TestErrorsAreBounded(t *testing.T) {
-	_, _, err := ParseGateway("f", []byte("rules: ["+strings.Repeat("1,", 300_000)+"]"))
+	_, _, err := ParseGateway("f", []byte("rules: ["+strings.Repeat("1,", 50_000)+"]"))
 	var all Errors
 	if !errors.As(err, &all) || len(all) != maxProblems+1 {
 		t.Fatalf("%d errors, want %d", len(all), maxProblems+1)
 	}
-	if got, want := all[maxProblems].Message, "299000 more like these are not shown"; got != want {
+	if got, want := all[maxProblems].Message, "and more, which is not shown; begin with these"; got != want {
 		t.Errorf("last = %q, want %q", got, want)
+	}
+}
+
+// The largest files of each kind, in the time that a reload may take.
+func TestHostileFilesAreBounded(t *testing.T) {
+	size := MaxFileSize
+	if raceDetector {
+		size /= 16
+	}
+	fill := func(head, entry, tail string) string {
+		return head + strings.Repeat(entry, (size-len(head)-len(tail))/len(entry)) + tail
+	}
+	tests := []struct{ name, text string }{
+		{"lists", fill("rules: [", "[],", "]")},
+		{"empty mappings", fill("listeners: [", "{},", "]")},
+		{"unknown keys twice", fill("", "a: 1\n", "")},
+		{"one long key", fill("", "a", ": 1")},
+		{"one long host name", fill("listeners: [{name: a, address: 1, hostNames: [", "a.", "]}]")},
+		{"one long path", fill("pathMaps: [{name: a, paths: [{paths: [/", "a", "]}]}]")},
+		{"suites", fill("listeners: [{name: a, address: 1, tls: {policy: {cipherSuites: [", "ECDHE-RSA-AES128-GCM-SHA257,", "]}}}]")},
+		{"comments", fill("", "#\n", "")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			start := time.Now()
+			if _, _, err := ParseGateway("f", []byte(tt.text)); err == nil || len(err.Error()) > 1<<20 {
+				t.Errorf("error %.200v", err)
+			}
+			if took := time.Since(start); took > 20*time.Second { // a second or two on a quiet machine
+				t.Errorf("took %v", took)
+			}
+		})
 	}
 }
 

@@ -6,13 +6,12 @@ import (
 	"testing"
 )
 
-func TestSimpleProxyYAML(t *testing.T) {
-	tests := []struct {
-		name  string
-		flags ProxyFlags
-		want  string
-	}{
-		{"one backend", ProxyFlags{To: []string{"http://127.0.0.1:3000"}}, `listeners:
+var proxyYAML = []struct {
+	name  string
+	flags ProxyFlags
+	want  string
+}{
+	{"one backend", ProxyFlags{To: []string{"http://127.0.0.1:3000"}}, `listeners:
   - name: proxy
     address: ":8080"
     encodedSlash: keep
@@ -28,11 +27,11 @@ probes:
 rules:
   - {name: proxy, listener: proxy, backendPool: app, backendSettings: app}
 `},
-		{"everything", ProxyFlags{
-			From: "127.0.0.1:8443", To: []string{"http://10.0.0.4,http://[::1]:81", "http://app.internal/"},
-			Paths:    []string{"/api=https://10.0.0.9:444/v2", "/api/images/=unix:/run/images.sock", "/x*=http://x"},
-			Affinity: true, TLSCert: "c.pem", TLSKey: "k.pem", WAF: "off", Admin: "off",
-		}, `admin: {address: "off"}
+	{"everything", ProxyFlags{
+		From: "127.0.0.1:8443", To: []string{"http://10.0.0.4,http://[::1]:81", "http://app.internal/"},
+		Paths:    []string{"/api=https://10.0.0.9:444/v2", "/api/images/=unix:/run/images.sock", "/x*=http://x"},
+		Affinity: true, TLSCert: "c.pem", TLSKey: "k.pem", WAF: "off", Admin: "off",
+	}, `admin: {address: "off"}
 listeners:
   - name: proxy
     address: "127.0.0.1:8443"
@@ -79,8 +78,10 @@ pathMaps:
 rules:
   - {name: proxy, listener: proxy, pathMap: proxy}
 `},
-	}
-	for _, tt := range tests {
+}
+
+func TestSimpleProxyYAML(t *testing.T) {
+	for _, tt := range proxyYAML {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := tt.flags.YAML()
 			if err != nil {
