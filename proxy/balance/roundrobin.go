@@ -3,7 +3,7 @@ package balance
 import "sync/atomic"
 
 // Bounds of a precomputed sequence: its length, and the work of computing it
-// (length times members), a few milliseconds at most.
+// (length times members), some ten milliseconds at most.
 const (
 	maxSequence     = 4096
 	maxSequenceWork = 1 << 21
