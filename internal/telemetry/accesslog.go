@@ -40,6 +40,7 @@ type AccessLog struct {
 	off    atomic.Bool
 
 	initial *Output // what Run begins with
+	ready   chan struct{}
 
 	dirty   chan struct{} // a buffer is no longer empty
 	full    chan struct{} // a buffer is half full
@@ -99,7 +100,7 @@ func NewAccessLog(out *Output, format config.AccessFormat, opts AccessLogOptions
 		opts: opts, shards: make([]logShard, shardCount()),
 		dirty: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		trouble: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		initial: out, current: out, format: format, descs: newAccessLogDescs(),
+		ready: make(chan struct{}), initial: out, current: out, format: format, descs: newAccessLogDescs(),
 	}
 	for i := range l.shards {
 		s := &l.shards[i]
@@ -110,11 +111,15 @@ func NewAccessLog(out *Output, format config.AccessFormat, opts AccessLogOptions
 		s.spare = make([]byte, 0, opts.BufferBytes+maxLineSize)
 	}
 	l.off.Store(format == config.AccessOff)
+	close(l.ready)
 	return l
 }
 
 // String names the task.
 func (l *AccessLog) String() string { return "access log" }
+
+// Ready is closed: lines are taken from the beginning.
+func (l *AccessLog) Ready() <-chan struct{} { return l.ready }
 
 // Enabled says whether lines are written at all.
 func (l *AccessLog) Enabled() bool { return !l.off.Load() }

@@ -1,0 +1,30 @@
+package tlscert
+
+import (
+	"crypto/tls"
+
+	"gatehouse/config"
+)
+
+// ServerConfig returns the TLS side of a listener: its certificates as they
+// are at each handshake, its policy, and tickets of its own. Where several
+// listeners share an address, each has such a Config and the caller chooses
+// among them in GetConfigForClient.
+//
+// Curves are crypto/tls's own choice, which includes the hybrid
+// post-quantum ones. If nextProtos is empty, http/1.1 is offered.
+func ServerConfig(set *Set, policy config.TLSPolicy, tickets *Tickets, nextProtos ...string) *tls.Config {
+	if len(nextProtos) == 0 {
+		nextProtos = []string{"http/1.1"}
+	}
+	ring := tickets.ring(set.listener, policy)
+	return &tls.Config{
+		GetCertificate: set.Certificate,
+		MinVersion:     policy.MinVersion,
+		MaxVersion:     policy.MaxVersion,
+		CipherSuites:   policy.CipherSuites,
+		NextProtos:     nextProtos,
+		WrapSession:    ring.wrap,
+		UnwrapSession:  ring.unwrap,
+	}
+}
