@@ -24,7 +24,7 @@ type Fields struct {
 type field struct {
 	name  Span
 	value Span
-	line  Span // the whole line with its CRLF, as received; Len 0 for an added field
+	line  int32 // length of the whole line with its CRLF, as received, which begins with the name; 0: restate it
 	id    ID
 	dead  bool
 }
@@ -80,9 +80,16 @@ func (f *Fields) Kept(arena []byte, from int) Span {
 }
 
 // Parsed adds a field that the parser found in the wire; line is the whole
-// line with its CRLF.
+// line with its CRLF, which begins with the name.
 func (f *Fields) Parsed(name, value, line Span, id ID) {
-	f.list = append(f.list, field{name: name, value: value, line: line, id: id})
+	n := len(f.list)
+	if n == cap(f.list) {
+		f.list = append(f.list, field{})
+	} else {
+		f.list = f.list[:n+1]
+	}
+	p := &f.list[n] // filled in place: it is worth 20 ns per head
+	p.name, p.value, p.line, p.id, p.dead = name, value, line.Len, id, false
 }
 
 // Len is the number of field slots, deleted ones included: the range of At.
@@ -113,7 +120,7 @@ func (f *Fields) DeleteAt(i int) { f.list[i].dead = true }
 // SetValueAt replaces the i-th field's value; name and place stay.
 func (f *Fields) SetValueAt(i int, value Span) {
 	f.list[i].value = value
-	f.list[i].line = Span{}
+	f.list[i].line = 0
 }
 
 // RestateAt makes the i-th field go out as "Name: value" even if other white
@@ -121,8 +128,8 @@ func (f *Fields) SetValueAt(i int, value Span) {
 // two ways.
 func (f *Fields) RestateAt(i int) {
 	p := &f.list[i]
-	if p.line.Len != p.name.Len+p.value.Len+int32(len(": \r\n")) || f.wire[p.name.Off+p.name.Len+1] != ' ' {
-		p.line = Span{}
+	if p.line != p.name.Len+p.value.Len+int32(len(": \r\n")) || f.wire[p.name.Off+p.name.Len+1] != ' ' {
+		p.line = 0
 	}
 }
 
@@ -195,13 +202,12 @@ func (f *Fields) AppendLines(dst []byte) []byte {
 		if p.dead {
 			continue
 		}
-		if p.line.Len > 0 {
-			if p.line.Off == to {
-				to += p.line.Len
-				continue
+		if p.line > 0 {
+			if p.name.Off != to {
+				dst = append(dst, f.wire[from:to]...)
+				from, to = p.name.Off, p.name.Off
 			}
-			dst = append(dst, f.wire[from:to]...)
-			from, to = p.line.Off, p.line.Off+p.line.Len
+			to += p.line
 			continue
 		}
 		dst = append(dst, f.wire[from:to]...)
@@ -217,28 +223,51 @@ func (f *Fields) AppendLines(dst []byte) []byte {
 // EqualFold reports whether a is name without regard to the case of ASCII
 // letters.
 func EqualFold(a []byte, name string) bool {
-	if len(a) != len(name) {
-		return false
-	}
-	for i := range a {
-		if lower[a[i]] != lower[name[i]] {
-			return false
-		}
-	}
-	return true
+	return len(a) == len(name) && equalFold(a, name)
 }
 
 // EqualFoldBytes is EqualFold for two byte slices.
 func EqualFoldBytes(a, b []byte) bool {
-	if len(a) != len(b) {
-		return false
+	return len(a) == len(b) && equalFold(a, b)
+}
+
+// equalFold compares texts of the same length, eight bytes at a time; the last
+// eight may overlap those before them.
+func equalFold[T string | []byte](a []byte, b T) bool {
+	n := len(a)
+	if n < 8 {
+		for i := range n {
+			if lower[a[i]] != lower[b[i]] {
+				return false
+			}
+		}
+		return true
 	}
-	for i := range a {
-		if lower[a[i]] != lower[b[i]] {
+	for i := 0; ; i += 8 {
+		i = min(i, n-8)
+		if x, y := load8(a, i), load8(b, i); x != y && lower8(x) != lower8(y) {
 			return false
 		}
+		if i == n-8 {
+			return true
+		}
 	}
-	return true
+}
+
+// load8 reads eight bytes as one number. The compiler makes it one load.
+func load8[T string | []byte](b T, i int) uint64 {
+	_ = b[i+7]
+	return uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 |
+		uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+}
+
+// lower8 is lower for eight bytes: where a byte, without its highest bit, is
+// from A to Z, one addition carries into that bit and the other does not.
+func lower8(x uint64) uint64 {
+	const ones = 0x0101010101010101
+	low := x & (0x7f * ones)
+	capitals := (low + (0x80-'A')*ones) &^ (low + (0x7f-'Z')*ones) &^ x & (0x80 * ones)
+	return x | capitals>>2
 }
 
 // lower maps ASCII upper case to lower case and leaves every other byte.
