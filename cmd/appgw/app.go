@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"gatehouse/config"
+	"gatehouse/health"
+	"gatehouse/internal/daemon"
+	"gatehouse/internal/telemetry"
+	"gatehouse/internal/tlscert"
+	"gatehouse/proxy/l7"
+)
+
+// source is where a configuration comes from: a file, flags, or the demo.
+type source struct {
+	file string // empty: not from a file, and never reloaded
+	load func() (*config.Gateway, config.Warnings, error)
+}
+
+// fileSource reads a configuration file each time.
+func fileSource(file string) source {
+	return source{file: file, load: func() (*config.Gateway, config.Warnings, error) { return config.LoadGateway(file) }}
+}
+
+// app is the process: what lives across configurations, and the one in use.
+type app struct {
+	log      *slog.Logger
+	source   source
+	metrics  *telemetry.Metrics
+	access   *telemetry.AccessLog
+	gateway  *l7.Gateway
+	health   *health.Table
+	tickets  *tlscert.Tickets
+	upgrader *daemon.Upgrader // nil in check and explain
+	secret   [32]byte         // for affinity cookies when none is configured
+
+	mu      sync.Mutex
+	current *running
+	ids     map[int]bool // of frontends in use, leaving ones included
+	leaving sync.WaitGroup
+}
+
+// newApp makes a process that has no configuration yet.
+func newApp(log *slog.Logger, src source) *app {
+	a := &app{log: log, source: src, health: health.NewTable(health.Options{}), tickets: tlscert.NewTickets(0),
+		metrics: telemetry.NewMetrics(telemetry.MetricsOptions{Version: version}),
+		current: &running{}, ids: map[int]bool{}}
+	rand.Read(a.secret[:])
+	quiet, _ := telemetry.OpenOutput("stderr") // until a configuration says where; stderr needs no opening
+	a.access = telemetry.NewAccessLog(quiet, config.AccessOff, telemetry.AccessLogOptions{Logger: log})
+	a.gateway = l7.NewGateway(log, a.access)
+	return a
+}
+
+// running is the configuration in use.
+func (a *app) running() *running {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.current
+}
+
+// apply parses, builds and commits the configuration; a refused one changes
+// nothing.
+func (a *app) apply(ctx context.Context) (files []string, err error) {
+	conf, warnings, err := a.source.load()
+	if err != nil {
+		return a.own(nil), err
+	}
+	prev := a.running()
+	b := newBuild(a, conf, prev, false)
+	next, err := b.run(ctx)
+	if err != nil {
+		return a.own(b.next.files), err
+	}
+	next.warnings = warnings
+	for _, w := range warnings {
+		a.log.Warn("configuration", "warning", w.String())
+	}
+	a.commit(prev, next, b)
+	return a.own(next.files), nil
+}
+
+// own puts the configuration file itself before what it depends on.
+func (a *app) own(files []string) []string {
+	if a.source.file == "" {
+		return nil
+	}
+	return append([]string{a.source.file}, files...)
+}
+
+// commit puts a configuration to work. It cannot fail: members first, then
+// the routes that lead to them, then the sockets.
+func (a *app) commit(prev, next *running, b *build) {
+	for _, p := range next.pools {
+		p.Commit()
+	}
+	if next.output != nil {
+		a.access.Use(next.output, next.conf.Logs.Access.Format)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	next.stopCerts = cancel
+	go next.certs.Run(ctx)
+	if prev.snapshot != nil {
+		prev.snapshot.Closed = func() { a.closePools(prev) }
+	}
+	a.gateway.Use(next.snapshot)
+	b.metrics.Commit()
+	for _, fe := range next.frontends {
+		a.start(fe)
+	}
+	for addr, fe := range prev.frontends {
+		if next.frontends[addr] != fe {
+			a.stopLater(fe, prev.conf.Drain)
+		}
+	}
+	if prev.stopCerts != nil {
+		prev.stopCerts()
+	}
+	a.mu.Lock()
+	a.current = next
+	a.mu.Unlock()
+}
+
+// start runs a frontend that is new.
+func (a *app) start(fe *frontend) {
+	if !fe.isNew {
+		return
+	}
+	fe.isNew = false
+	a.leaving.Add(1)
+	go func() {
+		defer a.leaving.Done()
+		fe.Serve()
+		a.giveID(fe.ID)
+	}()
+	a.log.Info("listening", "address", fe.Addr().String())
+}
+
+// stopLater drains a frontend that the configuration no longer has.
+func (a *app) stopLater(fe *frontend, drain time.Duration) {
+	a.log.Info("listener removed", "address", fe.Addr().String(), "drain", drain)
+	a.leaving.Add(1)
+	go func() {
+		defer a.leaving.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		fe.Stop(ctx)
+	}()
+}
+
+// closePools closes the pools of a configuration that nobody uses any more;
+// those that were taken over are not touched by it.
+func (a *app) closePools(old *running) {
+	for _, p := range old.pools {
+		a.leaving.Add(1)
+		go func() {
+			defer a.leaving.Done()
+			p.Close(context.Background()) // bounded by the pool's drain time
+		}()
+	}
+}
+
+// shutdown drains every frontend, then the pools.
+func (a *app) shutdown() {
+	r := a.running()
+	if r.conf == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.conf.Drain)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, fe := range r.frontends {
+		stopping.Go(func() { fe.Stop(ctx) })
+	}
+	stopping.Wait()
+	for _, p := range r.pools {
+		stopping.Go(func() { p.Close(ctx) })
+	}
+	stopping.Wait()
+	r.stopCerts()
+	a.waitLeaving(time.Second)
+}
+
+// waitLeaving joins what is still going, but not for ever.
+func (a *app) waitLeaving(most time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		a.leaving.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(most):
+	}
+}
+
+// takeID gives a frontend a place in the snapshots; giveID takes it back when
+// its last connection has ended.
+func (a *app) takeID() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := 0; ; id++ {
+		if !a.ids[id] {
+			a.ids[id] = true
+			return id
+		}
+	}
+}
+
+func (a *app) giveID(id int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.ids, id)
+}
+
+// listen binds an address, or takes it over from an older process.
+func (a *app) listen(addr netip.AddrPort) (net.Listener, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	lc := &net.ListenConfig{KeepAlive: -1, Control: keepAlives}
+	ln, err := a.upgrader.Listen(ctx, lc, "tcp", listenAddress(addr))
+	if errors.Is(err, syscall.EACCES) {
+		err = fmt.Errorf("%w; ports below 1024 need root or CAP_NET_BIND_SERVICE", err)
+	}
+	return ln, err
+}
+
+// keepAlives sets TCP keep-alives on a listening socket: the connections it
+// accepts inherit them, without system calls for each.
+func keepAlives(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		for _, o := range [...][3]int{
+			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 30},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 10},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 3},
+			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+		} {
+			syscall.SetsockoptInt(int(fd), o[0], o[1], o[2]) // a refusal costs nothing but the keep-alive
+		}
+	})
+}
+
+// descriptorLimit is how many files the process may have open.
+func descriptorLimit() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil || r.Cur > 1<<20 {
+		return 1 << 20
+	}
+	return int(r.Cur)
+}
+
+// stderrLogger is the process's own log.
+func stderrLogger() *slog.Logger { return telemetry.NewLogger(os.Stderr, slog.LevelInfo) }

@@ -1,0 +1,451 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"gatehouse/config"
+	"gatehouse/health"
+	"gatehouse/health/probe"
+	"gatehouse/internal/cidr"
+	"gatehouse/internal/telemetry"
+	"gatehouse/internal/tlscert"
+	"gatehouse/proxy"
+	"gatehouse/proxy/http1"
+	"gatehouse/proxy/l7"
+)
+
+// poolKey names a pool of the proxy: a backend pool under backend settings.
+type poolKey struct{ pool, settings string }
+
+// running is everything one configuration became.
+type running struct {
+	conf      *config.Gateway
+	files     []string // what the configuration depends on
+	warnings  config.Warnings
+	pools     map[poolKey]*proxy.Pool
+	frontends map[netip.AddrPort]*frontend
+	certs     *tlscert.Store
+	stopCerts context.CancelFunc
+	snapshot  *l7.Snapshot
+	output    *telemetry.Output // of the access log, when it is to change
+}
+
+// frontend is an address that is listened on.
+type frontend struct {
+	*l7.Frontend
+	isNew bool // not started yet
+}
+
+// build makes running objects of a configuration. It changes nothing that
+// runs: sockets that are new are bound, and undo closes them.
+type build struct {
+	app  *app
+	conf *config.Gateway
+	next *running
+	prev *running // empty at the start
+
+	dry     bool // for check and explain: no sockets, no members
+	metrics *telemetry.Generation
+	secret  []byte
+	errs    []error
+	undo    []func()
+
+	pools     map[string]*config.BackendPool
+	settings  map[string]*config.BackendSettings
+	probes    map[string]*config.Probe
+	pathMaps  map[string]*config.PathMap
+	redirects map[string]*config.Redirect
+	listeners map[string]*config.Listener
+	compiled  map[poolKey]*l7.Settings
+}
+
+// newBuild indexes a configuration by name. config has checked that names are
+// unique and that every reference resolves.
+func newBuild(a *app, conf *config.Gateway, prev *running, dry bool) *build {
+	b := &build{app: a, conf: conf, prev: prev, dry: dry, metrics: a.metrics.Begin(),
+		pools: map[string]*config.BackendPool{}, settings: map[string]*config.BackendSettings{},
+		probes: map[string]*config.Probe{}, pathMaps: map[string]*config.PathMap{},
+		redirects: map[string]*config.Redirect{}, listeners: map[string]*config.Listener{},
+		compiled: map[poolKey]*l7.Settings{}}
+	b.next = &running{conf: conf, pools: map[poolKey]*proxy.Pool{}, frontends: map[netip.AddrPort]*frontend{}}
+	index(b.pools, conf.BackendPools, func(p *config.BackendPool) string { return p.Name })
+	index(b.settings, conf.BackendSettings, func(s *config.BackendSettings) string { return s.Name })
+	index(b.probes, conf.Probes, func(p *config.Probe) string { return p.Name })
+	index(b.pathMaps, conf.PathMaps, func(m *config.PathMap) string { return m.Name })
+	index(b.redirects, conf.Redirects, func(r *config.Redirect) string { return r.Name })
+	index(b.listeners, conf.Listeners, func(l *config.Listener) string { return l.Name })
+	return b
+}
+
+func index[T any](m map[string]*T, list []T, name func(*T) string) {
+	for i := range list {
+		m[name(&list[i])] = &list[i]
+	}
+}
+
+// run builds everything; all that is wrong is in the error.
+func (b *build) run(ctx context.Context) (*running, error) {
+	b.loadSecret()
+	b.loadCertificates()
+	b.openAccessLog()
+	snap := &l7.Snapshot{
+		Options: http1.Options{
+			Limits:      http1.Limits{HeadBytes: b.conf.Limits.HeadBytes, Fields: b.conf.Limits.Fields, URLBytes: b.conf.Limits.URLBytes},
+			HeadTimeout: b.conf.Limits.HeadTimeout, IdleTimeout: b.conf.Limits.IdleTimeout, BodyMinRate: b.conf.Limits.BodyMinRate,
+		},
+		Limits:       b.conf.Limits,
+		Trusted:      cidr.Set(b.conf.TrustedProxies),
+		ForwardedFor: b.conf.ForwardedFor,
+		ErrorPages:   b.loadPages("errorPages", b.conf.ErrorPages),
+		Unrouted:     b.metrics.Route("", "", ""),
+	}
+	if snap.Limits.Connections == 0 {
+		snap.Limits.Connections = descriptorLimit() / 2
+	}
+	b.next.snapshot = snap
+	b.addListeners(snap)
+	if len(b.errs) == 0 && !b.dry {
+		for _, p := range b.next.pools {
+			p.Prepare(ctx)
+		}
+	}
+	if len(b.errs) > 0 {
+		b.abandon()
+		return nil, errors.Join(b.errs...)
+	}
+	return b.next, nil
+}
+
+// abandon undoes a build that failed.
+func (b *build) abandon() {
+	for _, f := range b.undo {
+		f()
+	}
+}
+
+func (b *build) fail(format string, args ...any) {
+	b.errs = append(b.errs, fmt.Errorf(format, args...))
+}
+
+// depend notes a file whose change means a reload.
+func (b *build) depend(file string) { b.next.files = append(b.next.files, file) }
+
+// loadSecret reads the affinity secret, or takes the process's own.
+func (b *build) loadSecret() {
+	b.secret = b.app.secret[:]
+	file := b.conf.AffinitySecretFile
+	if file == "" {
+		return
+	}
+	b.depend(file)
+	data, err := readBounded(file, 4<<10)
+	switch {
+	case err != nil:
+		b.fail("affinity.secretFile: %w", err)
+	case len(data) < 16:
+		b.fail("affinity.secretFile: %s has %d bytes; at least 16 are needed", file, len(data))
+	default:
+		b.secret = data
+	}
+}
+
+// loadCertificates reads the certificates of every listener.
+func (b *build) loadCertificates() {
+	var sources []tlscert.Source
+	for _, l := range b.conf.Listeners {
+		for _, c := range l.TLS.Certificates {
+			sources = append(sources, tlscert.Source{Listener: l.Name, CertFile: c.CertFile, KeyFile: c.KeyFile})
+		}
+	}
+	store, err := tlscert.Load(sources, tlscert.Options{Logger: b.app.log, Previous: b.prev.certs})
+	if err != nil {
+		b.errs = append(b.errs, err)
+		return
+	}
+	b.next.certs = store
+}
+
+// openAccessLog opens the access log's output when it is not the one in use.
+func (b *build) openAccessLog() {
+	want := b.conf.Logs.Access
+	if b.dry || b.prev.conf != nil && b.prev.conf.Logs.Access == want {
+		return
+	}
+	out, err := telemetry.OpenOutput(want.Output)
+	if err != nil {
+		b.fail("logs.access.output: %w", err)
+		return
+	}
+	b.next.output = out
+	b.undo = append(b.undo, func() { out.Close() })
+}
+
+// maxPage bounds an error page (Azure: 1 MB).
+const maxPage = 1 << 20
+
+func (b *build) loadPages(path string, files map[int]string) map[int]*l7.Page {
+	pages := map[int]*l7.Page{}
+	for status, file := range files {
+		b.depend(file)
+		body, err := readBounded(file, maxPage)
+		if err != nil {
+			b.fail("%s.%d: %w", path, status, err)
+			continue
+		}
+		kind := mime.TypeByExtension(filepath.Ext(file))
+		if kind == "" {
+			kind = "text/html; charset=utf-8"
+		}
+		pages[status] = &l7.Page{ContentType: kind, Body: body}
+	}
+	return pages
+}
+
+// readBounded reads a whole file of at most max bytes.
+func readBounded(file string, max int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(data)) > max {
+		err = fmt.Errorf("%s is larger than %d bytes", file, max)
+	}
+	return data, err
+}
+
+// addListeners compiles the listeners and binds the addresses that are new.
+func (b *build) addListeners(snap *l7.Snapshot) {
+	rules := map[string]*config.Rule{}
+	for i := range b.conf.Rules {
+		rules[b.conf.Rules[i].Listener] = &b.conf.Rules[i]
+	}
+	sites := map[netip.AddrPort]*l7.Sites{}
+	for i := range b.conf.Listeners {
+		c := &b.conf.Listeners[i]
+		if sites[c.Address] == nil {
+			sites[c.Address] = l7.NewSites()
+			b.addFrontend(c)
+		}
+		sites[c.Address].Add(b.listener(c, rules[c.Name]), c.HostNames)
+	}
+	for addr, s := range sites {
+		if fe := b.next.frontends[addr]; fe != nil {
+			for len(snap.Sites) <= fe.ID {
+				snap.Sites = append(snap.Sites, nil)
+			}
+			snap.Sites[fe.ID] = s
+		} else if b.dry {
+			snap.Sites = append(snap.Sites, s)
+		}
+	}
+}
+
+// addFrontend keeps the frontend of an address, or binds a new one.
+func (b *build) addFrontend(c *config.Listener) {
+	if b.dry {
+		return
+	}
+	if fe := b.prev.frontends[c.Address]; fe != nil {
+		b.next.frontends[c.Address] = fe
+		return
+	}
+	ln, err := b.app.listen(c.Address)
+	if err != nil {
+		b.fail("listeners[%s].address: %w", c.Name, err)
+		return
+	}
+	id := b.app.takeID()
+	b.undo = append(b.undo, func() {
+		ln.Close()
+		b.app.giveID(id)
+	})
+	b.next.frontends[c.Address] = &frontend{Frontend: b.app.gateway.NewFrontend(id, ln), isNew: true}
+}
+
+// listener compiles a listener with its rule, which may be nil.
+func (b *build) listener(c *config.Listener, rule *config.Rule) *l7.Listener {
+	l := &l7.Listener{
+		Name: c.Name, HTTPS: c.Protocol == config.ListenerHTTPS, Port: c.Address.Port(),
+		Access: l7.NewAccessTable(c.AccessRules), ErrorPages: b.loadPages("listeners["+c.Name+"].errorPages", c.ErrorPages),
+		EncodedSlash: c.EncodedSlash, DuplicateSlashes: c.DuplicateSlashes,
+		ProxyFrom: cidr.Set(c.ProxyProtocol), Metrics: b.metrics.Listener(c.Name),
+	}
+	if l.HTTPS {
+		b.addTLS(l, c)
+	}
+	if rule == nil {
+		l.Unrouted = b.metrics.Route(c.Name, "", "")
+		return l
+	}
+	l.Rule, l.Priority = rule.Name, rule.Priority
+	l.Unrouted = b.metrics.Route(c.Name, rule.Name, "")
+	if rule.PathMap == "" {
+		l.Target = b.target(c, rule, rule.Action)
+		return l
+	}
+	m := b.pathMaps[rule.PathMap]
+	l.Paths = l7.NewPathMap(b.target(c, rule, m.Default))
+	for _, p := range m.Paths {
+		for _, pattern := range p.Paths {
+			t := b.target(c, rule, p.Action)
+			t.SetPathRule(pattern)
+			l.Paths.Add(pattern, t)
+		}
+	}
+	return l
+}
+
+func (b *build) addTLS(l *l7.Listener, c *config.Listener) {
+	if b.next.certs == nil {
+		return // its error is reported
+	}
+	set := b.next.certs.Set(c.Name)
+	l.TLS = tlscert.ServerConfig(set, c.TLS.Policy, b.app.tickets)
+	l.TLSGroup = fmt.Sprint(c.TLS.Policy.MinVersion, c.TLS.Policy.MaxVersion, c.TLS.Policy.CipherSuites)
+}
+
+// target compiles where an action leads.
+func (b *build) target(c *config.Listener, rule *config.Rule, a config.Action) *l7.Target {
+	if a.Redirect != "" {
+		return &l7.Target{Redirect: b.redirect(b.redirects[a.Redirect]), Metrics: b.metrics.Route(c.Name, rule.Name, "")}
+	}
+	key := poolKey{a.BackendPool, a.BackendSettings}
+	return &l7.Target{
+		Pool: b.pool(key), Settings: b.compiled[key],
+		Metrics: b.metrics.Route(c.Name, rule.Name, a.BackendPool),
+	}
+}
+
+// redirect compiles a redirect.
+func (b *build) redirect(c *config.Redirect) *l7.Redirect {
+	if c.TargetListener == "" {
+		u, err := url.Parse(c.TargetURL)
+		if err != nil {
+			b.fail("redirects[%s]: %w", c.Name, err)
+			return nil
+		}
+		return &l7.Redirect{Status: c.Status, Scheme: u.Scheme, Host: u.Host, Path: u.EscapedPath(), Query: u.RawQuery,
+			IncludePath: c.IncludePath, IncludeQuery: c.IncludeQuery}
+	}
+	to := b.listeners[c.TargetListener]
+	r := &l7.Redirect{Status: c.Status, Scheme: "http", Port: to.Address.Port(), IncludePath: c.IncludePath, IncludeQuery: c.IncludeQuery}
+	if to.Protocol == config.ListenerHTTPS {
+		r.Scheme = "https"
+	}
+	return r
+}
+
+// pool makes the pool of a key once.
+func (b *build) pool(key poolKey) *proxy.Pool {
+	if p := b.next.pools[key]; p != nil {
+		return p
+	}
+	s := b.settings[key.settings]
+	b.compiled[key] = l7.NewSettings(*s, key.pool)
+	backendTLS, err := b.backendTLS(s)
+	if err != nil {
+		b.fail("backendSettings[%s].tls: %w", s.Name, err)
+		return nil
+	}
+	p, err := proxy.NewPool(b.poolOptions(b.pools[key.pool], s, backendTLS), b.prev.pools[key])
+	if err != nil {
+		b.fail("backendPools[%s]: %w", key.pool, err)
+		return nil
+	}
+	b.next.pools[key] = p
+	return p
+}
+
+func (b *build) poolOptions(c *config.BackendPool, s *config.BackendSettings, backendTLS *tls.Config) proxy.Options {
+	gateway, connect, stall := b.app.gateway, s.ConnectTimeout, b.conf.Limits.WriteStall
+	return proxy.Options{
+		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s),
+		Targets: c.Targets, DefaultPort: s.Port, Balance: c.Balance, Resolve: c.Resolve,
+		MaxConnections: s.MaxConnections, Drain: s.Drain, Ejection: s.Ejection,
+		AffinitySecret: b.secret, Logger: b.app.log,
+		Attach: func(m *proxy.Backend) io.Closer {
+			return gateway.NewTransport(m, tlsFor(backendTLS, s, m.Target()), connect, stall)
+		},
+		Probe: b.probe(s, backendTLS),
+	}
+}
+
+// backendTLS is the TLS configuration for https backends, nil for others.
+func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
+	if s.Protocol != config.BackendHTTPS {
+		return nil, nil
+	}
+	t := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"http/1.1"},
+		InsecureSkipVerify: !s.TLS.Verify,
+		ClientSessionCache: tls.NewLRUClientSessionCache(256),
+	}
+	if s.TLS.CAFile == "" {
+		return t, nil
+	}
+	b.depend(s.TLS.CAFile)
+	pem, err := readBounded(s.TLS.CAFile, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	t.RootCAs = x509.NewCertPool()
+	if !t.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("caFile: %s has no PEM certificate", s.TLS.CAFile)
+	}
+	return t, nil
+}
+
+// tlsFor adds the name to ask for and to verify: the configured one, else the
+// Host that is sent, else the target's own.
+func tlsFor(t *tls.Config, s *config.BackendSettings, target string) *tls.Config {
+	if t == nil {
+		return nil
+	}
+	t = t.Clone()
+	t.ServerName = target
+	if s.HostName != "" {
+		t.ServerName = s.HostName
+	}
+	if s.TLS.ServerName != "" {
+		t.ServerName = s.TLS.ServerName
+	}
+	return t
+}
+
+// probe says how the members under some settings are probed; nil: not at all.
+func (b *build) probe(s *config.BackendSettings, backendTLS *tls.Config) *proxy.Probe {
+	if s.Probe == "off" {
+		return nil
+	}
+	plan, err := probe.Compile(b.probes[s.Probe], *s, backendTLS)
+	if err != nil {
+		b.fail("backendSettings[%s].probe: %w", s.Name, err)
+		return nil
+	}
+	return &proxy.Probe{Table: b.app.health, Policy: plan.Policy(), Checker: func(m *proxy.Backend) health.Checker {
+		return plan.Checker(probe.Subject{Addr: m.Addr(), Unix: m.Unix(), Target: m.Target()})
+	}}
+}
+
+// listenAddress is an address as package net wants it.
+func listenAddress(a netip.AddrPort) string {
+	if a.Addr().IsUnspecified() && a.Addr().Is6() {
+		return net.JoinHostPort("", strconv.Itoa(int(a.Port())))
+	}
+	return a.String()
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/config"
+)
+
+func newCheckCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Do everything a start does short of serving, and report every error",
+		Long: `Check parses the configuration, reads the files it names, and compiles it,
+without listening and without contacting a backend. Every error is reported,
+as file:line: path: message. The exit status is 0, or 1 if a start would fail.`,
+		Example: "  appgw check -c appgw.yaml",
+		Args:    cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			return check(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", defaultFile, "configuration file")
+	return cmd
+}
+
+// check reports on a configuration file.
+func check(ctx context.Context, file string, stdout, stderr io.Writer) error {
+	next, warnings, err := dryBuild(ctx, fileSource(file))
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, w)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return &failedError{}
+	}
+	for _, s := range next.certs.Status() {
+		for _, w := range s.Warnings {
+			fmt.Fprintf(stderr, "%s: warning: listener %s: %s: %s\n", file, s.Listener, s.CertFile, w)
+		}
+	}
+	c := next.conf
+	_, err = fmt.Fprintf(stdout, "%s is good: %s, %s, %s\n", file, count(len(c.Listeners), "listener"),
+		count(len(c.Rules), "rule"), count(len(c.BackendPools), "backend pool"))
+	return err
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// dryBuild builds a configuration without sockets and members.
+func dryBuild(ctx context.Context, src source) (*running, config.Warnings, error) {
+	conf, warnings, err := src.load()
+	if err != nil {
+		return nil, warnings, err
+	}
+	a := newApp(slog.New(slog.DiscardHandler), src)
+	next, err := newBuild(a, conf, &running{}, true).run(ctx)
+	return next, warnings, err
+}
+
+func newSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration, for editors",
+		Example: `  appgw schema > appgw.schema.json
+  # first line of appgw.yaml, for editors with a YAML language server:
+  # yaml-language-server: $schema=appgw.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), string(config.Schema()))
+			return err
+		}),
+	}
+}
+
+// printJSON prints a value for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// raiseDescriptorLimit allows as many connections as the system does.
+func raiseDescriptorLimit() {
+	var r syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {
+		r.Cur = r.Max
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r)
+	}
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/proxy/http1"
+	"gatehouse/proxy/l7"
+)
+
+// question is a request to explain.
+type question struct {
+	url     string
+	method  string
+	headers []string
+	from    string
+}
+
+func newExplainCommand() *cobra.Command {
+	var file string
+	var q question
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "explain",
+		Short:   "Say which listener, rule, path and pool a request would meet, and why",
+		Example: "  appgw explain -c appgw.yaml --url https://shop.example/images/logo.png --from 203.0.113.9",
+		Args:    cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			next, _, err := dryBuild(cmd.Context(), fileSource(file))
+			if err != nil {
+				return err
+			}
+			a, err := explain(next, q)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), a)
+			}
+			a.print(cmd.OutOrStdout())
+			return nil
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVarP(&file, "config", "c", defaultFile, "configuration file")
+	f.StringVar(&q.url, "url", "", "URL of the request")
+	f.StringVar(&q.method, "method", "GET", "method of the request")
+	f.StringArrayVar(&q.headers, "header", nil, "Name: value of a header field; may be repeated")
+	f.StringVar(&q.from, "from", "127.0.0.1", "address of the client")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.MarkFlagRequired("url")
+	return cmd
+}
+
+// answer is what would happen, step by step.
+type answer struct {
+	Steps []l7.Step `json:"steps"`
+}
+
+func (a *answer) print(w io.Writer) {
+	for _, s := range a.Steps {
+		fmt.Fprintf(w, "%-10s %s\n", s.Name, s.Result)
+		if s.Why != "" {
+			fmt.Fprintf(w, "%-10s   because %s\n", "", s.Why)
+		}
+	}
+}
+
+// explain finds the address that a URL leads to and asks the gateway's own
+// routing.
+func explain(next *running, q question) (*answer, error) {
+	u, err := url.Parse(q.url)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("--url %q: want http://host/path or https://host/path", q.url)
+	}
+	from, err := netip.ParseAddr(q.from)
+	if err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	sites, err := next.sitesFor(u)
+	if err != nil {
+		return nil, err
+	}
+	req, err := q.request(u)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{l7.Explain(next.snapshot, sites, req, from)}, nil
+}
+
+// sitesFor finds the listeners on the port of a URL.
+func (r *running) sitesFor(u *url.URL) (*l7.Sites, error) {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	var ports []string
+	for _, s := range r.snapshot.Sites {
+		l := s.First()
+		if (u.Scheme == "https") == l.HTTPS && strconv.Itoa(int(l.Port)) == port {
+			return s, nil
+		}
+		ports = append(ports, fmt.Sprintf("%d", l.Port))
+	}
+	return nil, fmt.Errorf("no %s listener has port %s (ports: %s); name the port in the URL", u.Scheme, port, strings.Join(ports, ", "))
+}
+
+// request makes the request as it would arrive.
+func (q question) request(u *url.URL) (*httpmsg.Request, error) {
+	var b strings.Builder
+	target := u.EscapedPath()
+	if target == "" {
+		target = "/"
+	}
+	if u.RawQuery != "" {
+		target += "?" + u.RawQuery
+	}
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.method, target, u.Host)
+	for _, h := range q.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fmt.Errorf("--header %q: want Name: value", h)
+		}
+		fmt.Fprintf(&b, "%s: %s\r\n", name, strings.TrimSpace(value))
+	}
+	b.WriteString("\r\n")
+	req := &httpmsg.Request{}
+	err := http1.ParseRequest([]byte(b.String()), req, &http1.Limits{HeadBytes: 64 << 10, Fields: 1000, URLBytes: 32 << 10})
+	if err != nil {
+		return nil, fmt.Errorf("the request is refused: %w", err)
+	}
+	return req, nil
+}

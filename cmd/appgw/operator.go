@@ -1,0 +1,282 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/config"
+	"gatehouse/internal/admin"
+	"gatehouse/internal/daemon"
+	"gatehouse/proxy"
+)
+
+// status is what /status shows.
+type status struct {
+	Version     string           `json:"version"`
+	File        string           `json:"file,omitempty"`
+	Reloads     reloads          `json:"reloads"`
+	Warnings    []string         `json:"warnings,omitempty"`
+	Connections int64            `json:"connections"`
+	Listeners   []listenerStatus `json:"listeners"`
+	Pools       []proxy.Status   `json:"pools"`
+	Retired     int              `json:"retiredSnapshots"`
+}
+
+type reloads struct {
+	Applied uint64    `json:"applied"`
+	Refused uint64    `json:"refused"`
+	Last    time.Time `json:"last"`
+	Outcome string    `json:"outcome"`
+	Trigger string    `json:"trigger"`
+	Error   string    `json:"error,omitempty"`
+}
+
+type listenerStatus struct {
+	Name        string   `json:"name"`
+	Address     string   `json:"address"`
+	Protocol    string   `json:"protocol"`
+	HostNames   []string `json:"hostNames,omitempty"`
+	Connections int      `json:"connections"` // of the address, which listeners may share
+}
+
+// status collects what /status shows.
+func (a *app) status(r *daemon.Reloader) *status {
+	run := a.running()
+	stats := r.Stats()
+	s := &status{Version: version, File: a.source.file, Connections: a.gateway.Connections(), Retired: a.gateway.Retired(),
+		Reloads: reloads{Applied: stats.Applied, Refused: stats.Refused, Last: stats.Last.Time,
+			Outcome: stats.Last.Outcome(), Trigger: stats.Last.Trigger}}
+	if stats.Last.Err != nil {
+		s.Reloads.Error = stats.Last.Err.Error()
+	}
+	for _, w := range run.warnings {
+		s.Warnings = append(s.Warnings, w.String())
+	}
+	for _, l := range run.conf.Listeners {
+		s.Listeners = append(s.Listeners, listenerStatus{Name: l.Name, Address: listenAddress(l.Address),
+			Protocol: protocolName(l.Protocol), HostNames: l.HostNames, Connections: run.frontends[l.Address].Connections()})
+	}
+	s.Pools = run.poolStatus()
+	return s
+}
+
+func protocolName(p config.ListenerProtocol) string {
+	if p == config.ListenerHTTPS {
+		return "https"
+	}
+	return "http"
+}
+
+// poolStatus is the state of every pool, in the order of the configuration.
+func (r *running) poolStatus() []proxy.Status {
+	var all []proxy.Status
+	for _, p := range r.conf.BackendPools {
+		for _, s := range r.conf.BackendSettings {
+			if pool := r.pools[poolKey{p.Name, s.Name}]; pool != nil {
+				all = append(all, pool.Status())
+			}
+		}
+	}
+	return all
+}
+
+// addEndpoints adds what only a gateway has to the operator's HTTP.
+func (a *app) addEndpoints(s *admin.Server) {
+	s.Get("/backends", "state of every backend", func(*http.Request) (any, error) { return a.running().poolStatus(), nil })
+	s.Post("/drain", "take a backend out of use: backend=ADDRESS", a.backendAction((*proxy.Pool).Drain))
+	s.Post("/undrain", "bring a drained backend back: backend=ADDRESS", a.backendAction((*proxy.Pool).Undrain))
+}
+
+// backendAction makes an endpoint of what is done to a named backend.
+func (a *app) backendAction(do func(*proxy.Pool, string) int) admin.Func {
+	return func(r *http.Request) (any, error) {
+		name := r.FormValue("backend")
+		if name == "" {
+			return nil, &admin.Error{Status: 400, Err: fmt.Errorf("backend=ADDRESS is missing")}
+		}
+		n := 0
+		for _, p := range a.running().pools {
+			n += do(p, name)
+		}
+		if n == 0 {
+			return nil, &admin.Error{Status: 404, Err: fmt.Errorf("no backend is called %q; see /backends", name)}
+		}
+		return map[string]int{"backends": n}, nil
+	}
+}
+
+// remote holds the flags of the commands that talk to a running gateway.
+type remote struct {
+	admin string
+	file  string
+	json  bool
+}
+
+func (o *remote) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.admin, "admin", "", "admin address of the running gateway (default: that of the configuration, or 127.0.0.1:9901)")
+	cmd.Flags().StringVarP(&o.file, "config", "c", "", "configuration file to take the admin address from")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
+}
+
+// defaultAdmin is where the operator's HTTP is unless configured otherwise.
+const defaultAdmin = "127.0.0.1:9901"
+
+// client finds the running gateway.
+func (o *remote) client() (*admin.Client, error) {
+	address := o.admin
+	if address == "" && o.file != "" {
+		conf, _, err := config.LoadGateway(o.file)
+		if err != nil {
+			return nil, err
+		}
+		address = conf.Admin.Address
+	}
+	if address == "" {
+		address = defaultAdmin
+	}
+	return &admin.Client{Address: address, Name: "appgw"}, nil
+}
+
+func newStatusCommand() *cobra.Command {
+	var o remote
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show what a running gateway does", Args: cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			var s status
+			return o.get(cmd, "/status", &s, func(w io.Writer) { printStatus(w, &s) })
+		}),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func newBackendsCommand() *cobra.Command {
+	var o remote
+	cmd := &cobra.Command{
+		Use: "backends", Short: "Show the backends: address, state, since when, why, requests in flight", Args: cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			var pools []proxy.Status
+			return o.get(cmd, "/backends", &pools, func(w io.Writer) { printBackends(w, pools) })
+		}),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func newReloadCommand() *cobra.Command {
+	var o remote
+	cmd := &cobra.Command{
+		Use: "reload", Short: "Make a running gateway read its configuration again", Args: cobra.NoArgs,
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			return o.post(cmd, "/reload", nil, "configuration applied")
+		}),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func newDrainCommand() *cobra.Command {
+	return backendCommand("drain", "Send no new requests to a backend; those in flight finish", "draining")
+}
+
+func newUndrainCommand() *cobra.Command {
+	return backendCommand("undrain", "Use a drained backend again", "in use again")
+}
+
+func backendCommand(use, short, done string) *cobra.Command {
+	var o remote
+	cmd := &cobra.Command{
+		Use: use + " BACKEND", Short: short, Args: cobra.ExactArgs(1), Example: "  appgw " + use + " 10.0.0.4:80",
+		RunE: work(func(cmd *cobra.Command, args []string) error {
+			return o.post(cmd, "/"+use, url.Values{"backend": args}, args[0]+" "+done)
+		}),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// get fetches and prints.
+func (o *remote) get(cmd *cobra.Command, path string, into any, text func(io.Writer)) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	if err := c.Get(cmd.Context(), path, nil, into); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(cmd.OutOrStdout(), into)
+	}
+	text(cmd.OutOrStdout())
+	return nil
+}
+
+// post does something and says that it was done.
+func (o *remote) post(cmd *cobra.Command, path string, args url.Values, done string) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	var answer any
+	if err := c.Post(cmd.Context(), path, args, &answer); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(cmd.OutOrStdout(), answer)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), done)
+	return err
+}
+
+func printStatus(w io.Writer, s *status) {
+	fmt.Fprintf(w, "appgw %s, %d connections\n", s.Version, s.Connections)
+	fmt.Fprintf(w, "configuration %s: %s at %s (%s); %d applied, %d refused\n", s.File, s.Reloads.Outcome,
+		s.Reloads.Last.Format(time.DateTime), s.Reloads.Trigger, s.Reloads.Applied, s.Reloads.Refused)
+	if s.Reloads.Error != "" {
+		fmt.Fprintln(w, s.Reloads.Error)
+	}
+	for _, warning := range s.Warnings {
+		fmt.Fprintln(w, "warning:", warning)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nLISTENER\tADDRESS\tPROTOCOL\tHOSTS\tCONNECTIONS")
+	for _, l := range s.Listeners {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\n", l.Name, l.Address, l.Protocol, hostList(l.HostNames), l.Connections)
+	}
+	t.Flush()
+	fmt.Fprintln(w)
+	printBackends(w, s.Pools)
+}
+
+func hostList(names []string) string {
+	switch len(names) {
+	case 0:
+		return "any"
+	case 1:
+		return names[0]
+	}
+	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
+}
+
+func printBackends(w io.Writer, pools []proxy.Status) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "POOL\tSETTINGS\tBACKEND\tSTATE\tSINCE\tIN FLIGHT\tREQUESTS\tREASON")
+	for _, p := range pools {
+		for _, b := range p.Backends {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Pool, p.Settings, b.Name, b.State,
+				b.Since.Format(time.DateTime), b.InFlight, b.Requests, b.Reason)
+		}
+		for _, n := range p.Names {
+			if n.Addresses == 0 {
+				fmt.Fprintf(t, "%s\t%s\t%s\tunresolved\t\t\t\t%s\n", p.Pool, p.Settings, n.Name, n.Reason)
+			}
+		}
+	}
+	t.Flush()
+}

@@ -1,0 +1,483 @@
+// Package stream is a byte stream to a client or a backend: plain TCP (or a
+// unix socket) read and written with direct non-blocking system calls, or TLS
+// on top of the same.
+//
+// A Conn has at most one reader and one writer at a time. Deadlines are
+// points on the clock of Now and are given with each call; arming the
+// runtime's timers is lazy, so that a busy connection touches them rarely.
+package stream
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// base is the origin of Now. Its monotonic reading makes time.Since cheap.
+var base = time.Now()
+
+// Now is the monotonic time in nanoseconds since the process began, always
+// greater than zero. Deadlines are points on this clock.
+func Now() int64 { return int64(time.Since(base)) + 1 }
+
+// wallOffset is Unix time less Now: a clock, kept right by SyncWall.
+var wallOffset atomic.Int64
+
+// WallAt converts a point on the clock of Now to Unix nanoseconds, as the
+// wall clock stood when SyncWall was last called.
+func WallAt(mono int64) int64 {
+	if off := wallOffset.Load(); off != 0 {
+		return mono + off
+	}
+	return base.UnixNano() + mono
+}
+
+// SyncWall reads the wall clock for WallAt. Whoever prints times calls it
+// now and then, since the wall clock may be set.
+func SyncWall() {
+	wallOffset.Store(time.Now().UnixNano() - Now())
+}
+
+// Never is the deadline that does not come.
+const Never int64 = 0
+
+// Errors that callers branch on.
+var (
+	// ErrTimeout is returned when a call's deadline came.
+	ErrTimeout error = timeoutError{}
+	// ErrInterrupted is returned by a read that Interrupt ended.
+	ErrInterrupted error = interruptedError{}
+	// ErrStale is returned when an idle connection was closed by its peer, or
+	// has bytes waiting that nobody asked for. Nothing was written.
+	ErrStale = errors.New("stale connection")
+)
+
+// timeoutError satisfies net.Error so that crypto/tls does not take a
+// deadline for the end of the connection.
+type timeoutError struct{}
+
+func (timeoutError) Error() string   { return "timeout" }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
+
+// Is makes errors.Is(err, os.ErrDeadlineExceeded) true.
+func (timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// interruptedError is temporary for crypto/tls as well: Resume continues.
+type interruptedError struct{ timeoutError }
+
+func (interruptedError) Error() string { return "interrupted" }
+
+// maxDirect bounds one direct system call: longer ones would keep a
+// processor from the scheduler.
+const maxDirect = 64 << 10
+
+// Conn is one connection. The zero value is not usable; see New.
+type Conn struct {
+	nc  net.Conn
+	raw syscall.RawConn
+	tls *tls.Conn // nil on a plain connection
+
+	// Stall bounds a write that makes no progress. If zero, it waits for ever.
+	Stall time.Duration
+
+	interrupted atomic.Bool
+
+	// Owned by the reader.
+	readArmed    int64 // the deadline that the runtime has; Never: none
+	readBuf      []byte
+	readLender   Lender
+	readN        int
+	readErr      error
+	readFn       func(uintptr) bool
+	lentFn       func(uintptr) bool
+	peekFn       func(uintptr) bool
+	tripFn       func(uintptr) bool
+	tripSent     bool
+	tlsDeadline  int64   // of the TLS read in progress
+	one          [1]byte // what an idle TLS connection reads into
+	readReceived int64
+
+	// Owned by the writer.
+	writeArmed int64
+	iov        [3]syscall.Iovec
+	iovLeft    int // bytes still to write
+	iovAt      int
+	iovEnd     int
+	writeErr   error
+	writeFn    func(uintptr) bool
+	written    int64
+}
+
+// Lender lends the memory that an idle connection reads into, so that a
+// connection that waits holds none.
+type Lender interface {
+	// Lend returns a buffer with room.
+	Lend() []byte
+	// Unlend takes it back, unused.
+	Unlend()
+}
+
+// New makes a stream of a TCP or unix connection.
+func New(nc net.Conn) (*Conn, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, errors.New("stream: not a socket")
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{nc: nc, raw: raw}
+	c.readFn, c.lentFn, c.writeFn = c.rawRead, c.rawReadLent, c.rawWrite
+	return c, nil
+}
+
+// TLS is the TLS connection, nil on a plain stream.
+func (c *Conn) TLS() *tls.Conn { return c.tls }
+
+// Plain reports whether bytes on the wire are the stream's bytes.
+func (c *Conn) Plain() bool { return c.tls == nil }
+
+// RemoteAddr is the peer's address; the zero AddrPort for a unix socket.
+func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.nc.RemoteAddr()) }
+
+// LocalAddr is our address; the zero AddrPort for a unix socket.
+func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.nc.LocalAddr()) }
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// Received and Written count the bytes of the wire, TLS included.
+func (c *Conn) Received() int64 { return c.readReceived }
+
+// Written counts the bytes written to the wire.
+func (c *Conn) Written() int64 { return c.written }
+
+// Read reads at least one byte. The deadline is a point on the clock of Now.
+func (c *Conn) Read(p []byte, deadline int64) (int, error) {
+	if c.tls != nil {
+		c.tlsDeadline = deadline
+		return c.tls.Read(p)
+	}
+	return c.readPlain(p, deadline)
+}
+
+func (c *Conn) readPlain(p []byte, deadline int64) (int, error) {
+	c.readBuf = p
+	err := c.await(c.readFn, deadline)
+	c.readBuf = nil
+	if err != nil {
+		return 0, err
+	}
+	return c.readN, c.readErr
+}
+
+// ReadLent waits for the first bytes of a message. While it waits on a plain
+// connection, no buffer is held: the lender is asked again for each attempt.
+// With an error, nothing is lent.
+func (c *Conn) ReadLent(l Lender, deadline int64) (int, error) {
+	if c.tls != nil {
+		return c.readLentTLS(l, deadline)
+	}
+	c.readLender = l
+	err := c.await(c.lentFn, deadline)
+	c.readLender = nil
+	if err != nil {
+		return 0, err
+	}
+	return c.readN, c.readErr
+}
+
+// readLentTLS waits for one byte of plain text, and takes the rest of its
+// record without another system call.
+func (c *Conn) readLentTLS(l Lender, deadline int64) (int, error) {
+	c.tlsDeadline = deadline
+	if _, err := c.tls.Read(c.one[:]); err != nil {
+		return 0, err
+	}
+	buf := l.Lend()
+	buf[0] = c.one[0]
+	// What is left of the record is there already; past keeps an empty rest
+	// from waiting.
+	c.tlsDeadline = past
+	n, err := c.tls.Read(buf[1:])
+	if err != nil && !errors.Is(err, ErrTimeout) {
+		l.Unlend()
+		return 0, err
+	}
+	return n + 1, nil
+}
+
+// past is a deadline that has come: reads take what is there.
+const past int64 = 1
+
+// await runs a raw read function until it is done, with the deadline.
+func (c *Conn) await(f func(uintptr) bool, deadline int64) error {
+	for {
+		c.armRead(deadline)
+		if c.interrupted.Load() {
+			return ErrInterrupted
+		}
+		err := c.raw.Read(f)
+		if err == nil {
+			return nil
+		}
+		if !isDeadline(err) {
+			return err
+		}
+		if c.interrupted.Load() {
+			return ErrInterrupted
+		}
+		// The timer may be an earlier call's.
+		if deadline != Never && Now() >= deadline {
+			return ErrTimeout
+		}
+		c.readArmed = past
+	}
+}
+
+// armRead makes sure that the runtime's timer does not come later than the
+// deadline. A timer that comes earlier is left: await looks at the clock and
+// arms again.
+func (c *Conn) armRead(deadline int64) {
+	if c.readArmed == deadline || (c.readArmed > past && (deadline == Never || c.readArmed < deadline)) {
+		return
+	}
+	c.readArmed = deadline
+	if deadline == Never {
+		c.nc.SetReadDeadline(time.Time{})
+		return
+	}
+	c.nc.SetReadDeadline(base.Add(time.Duration(deadline)))
+}
+
+// Interrupt makes a read in progress, and every later one, return
+// ErrInterrupted, until Resume. It may be called from another goroutine.
+func (c *Conn) Interrupt() {
+	c.interrupted.Store(true)
+	c.nc.SetReadDeadline(base)
+}
+
+// Resume undoes Interrupt. It is the reader's to call, when nobody reads.
+func (c *Conn) Resume() {
+	c.interrupted.Store(false)
+	c.readArmed = past
+}
+
+func (c *Conn) rawRead(fd uintptr) bool {
+	return c.readInto(fd, c.readBuf)
+}
+
+func (c *Conn) rawReadLent(fd uintptr) bool {
+	done := c.readInto(fd, c.readLender.Lend())
+	if !done || c.readErr != nil {
+		c.readLender.Unlend()
+	}
+	return done
+}
+
+// readInto reads once; false means that nothing is there yet.
+func (c *Conn) readInto(fd uintptr, p []byte) bool {
+	n, errno := sysRead(fd, p[:min(len(p), maxDirect)])
+	switch {
+	case errno == syscall.EAGAIN:
+		return false
+	case errno != 0:
+		c.readN, c.readErr = 0, errno
+	case n == 0:
+		c.readN, c.readErr = 0, io.EOF
+	default:
+		c.readN, c.readErr = n, nil
+		c.readReceived += int64(n)
+	}
+	return true
+}
+
+// Write writes up to three pieces in order, in as few system calls as the
+// socket allows, and waits while the peer is slow: no longer than Stall
+// without progress.
+func (c *Conn) Write(a, b, d []byte) error {
+	if c.tls != nil {
+		return c.writeTLS(a, b, d)
+	}
+	c.setPieces(a, b, d)
+	return c.flush()
+}
+
+func (c *Conn) writeTLS(pieces ...[]byte) error {
+	for _, p := range pieces {
+		if len(p) == 0 {
+			continue
+		}
+		if _, err := c.tls.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) setPieces(a, b, d []byte) {
+	c.iovAt, c.iovEnd, c.iovLeft = 0, 0, 0
+	c.addPiece(a)
+	c.addPiece(b)
+	c.addPiece(d)
+}
+
+func (c *Conn) addPiece(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	v := &c.iov[c.iovEnd]
+	v.Base = &p[0]
+	v.SetLen(len(p))
+	c.iovEnd++
+	c.iovLeft += len(p)
+}
+
+// flush writes what setPieces set.
+func (c *Conn) flush() error {
+	for c.iovLeft > 0 {
+		left := c.iovLeft
+		err := c.raw.Write(c.writeFn)
+		switch {
+		case err == nil && c.writeErr != nil:
+			err = c.writeErr
+		case err == nil:
+			continue
+		case isDeadline(err):
+			if c.iovLeft < left || Now() < c.writeArmedAt() {
+				c.rearmWrite()
+				continue
+			}
+			err = ErrTimeout
+		}
+		c.dropPieces()
+		return err
+	}
+	c.dropPieces()
+	return nil
+}
+
+// dropPieces forgets the callers' memory.
+func (c *Conn) dropPieces() {
+	c.iovLeft = 0
+	for i := range c.iovEnd {
+		c.iov[i].Base = nil
+	}
+}
+
+// rawWrite writes until everything is out (true), or the socket is full
+// (false: wait), or an error came.
+func (c *Conn) rawWrite(fd uintptr) bool {
+	c.writeErr = nil
+	for c.iovLeft > 0 {
+		n, errno := c.writeOnce(fd)
+		switch {
+		case errno == syscall.EAGAIN:
+			c.rearmWrite()
+			return false
+		case errno != 0:
+			c.writeErr = errno
+			return true
+		}
+		c.wrote(n)
+	}
+	return true
+}
+
+// writeOnce writes at most maxDirect bytes with one system call.
+func (c *Conn) writeOnce(fd uintptr) (int, syscall.Errno) {
+	v := c.iov[c.iovAt:c.iovEnd]
+	if len(v) == 1 || v[0].Len > maxDirect {
+		return sysWrite(fd, v[0].Base, min(int(v[0].Len), maxDirect))
+	}
+	if c.iovLeft > maxDirect {
+		v = v[:1]
+	}
+	return sysWritev(fd, v)
+}
+
+// wrote advances the pieces by n bytes.
+func (c *Conn) wrote(n int) {
+	c.written += int64(n)
+	c.iovLeft -= n
+	for n > 0 {
+		v := &c.iov[c.iovAt]
+		if n < int(v.Len) {
+			advance(v, n)
+			return
+		}
+		n -= int(v.Len)
+		v.Base = nil
+		c.iovAt++
+	}
+}
+
+// rearmWrite gives the peer another Stall.
+func (c *Conn) rearmWrite() {
+	if c.Stall <= 0 {
+		return
+	}
+	now := Now()
+	// Half a stall of slack: a reader that is merely slow costs a timer
+	// change now and then, not with each packet.
+	if c.writeArmed-now > int64(c.Stall)/2 {
+		return
+	}
+	c.writeArmed = now + int64(c.Stall)
+	c.nc.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
+}
+
+func (c *Conn) writeArmedAt() int64 {
+	if c.writeArmed == 0 {
+		return 1<<63 - 1
+	}
+	return c.writeArmed
+}
+
+// CloseWrite sends the end of our stream: a FIN, after TLS's close_notify.
+func (c *Conn) CloseWrite() error {
+	if c.tls != nil {
+		c.tls.CloseWrite()
+	}
+	if cw, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return nil
+}
+
+// Close ends the connection; a TLS peer is told.
+func (c *Conn) Close() error {
+	if c.tls != nil && c.tls.ConnectionState().HandshakeComplete {
+		c.armGoodbye()
+		return c.tls.Close()
+	}
+	return c.nc.Close()
+}
+
+// armGoodbye keeps the close_notify from waiting for a full socket.
+func (c *Conn) armGoodbye() {
+	c.writeArmed = Now() + int64(time.Second)
+	c.nc.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
+}
+
+// Abort ends the connection with a reset: the peer cannot take what it got
+// for a whole message.
+func (c *Conn) Abort() error {
+	if l, ok := c.nc.(interface{ SetLinger(int) error }); ok {
+		l.SetLinger(0)
+	}
+	return c.nc.Close()
+}

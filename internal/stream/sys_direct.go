@@ -1,0 +1,51 @@
+//go:build linux && !race
+
+package stream
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// The direct calls skip the scheduler's bookkeeping around system calls: the
+// sockets are non-blocking, so they return at once. The race detector cannot
+// see through them; see sys_race.go.
+
+func sysRead(fd uintptr, p []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		if errno != syscall.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+func sysWrite(fd uintptr, p *byte, n int) (int, syscall.Errno) {
+	for {
+		w, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(p)), uintptr(n))
+		if errno != syscall.EINTR {
+			return int(w), errno
+		}
+	}
+}
+
+func sysWritev(fd uintptr, v []syscall.Iovec) (int, syscall.Errno) {
+	for {
+		w, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
+		if errno != syscall.EINTR {
+			return int(w), errno
+		}
+	}
+}
+
+// sysPeek looks at the next byte without taking it.
+func sysPeek(fd uintptr) (int, syscall.Errno) {
+	var b [1]byte
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1,
+			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		if errno != syscall.EINTR {
+			return int(n), errno
+		}
+	}
+}

@@ -1,0 +1,50 @@
+//go:build linux && race
+
+package stream
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// Ordinary calls, which the race detector understands.
+
+func sysRead(fd uintptr, p []byte) (int, syscall.Errno) {
+	return again(func() (int, error) { return syscall.Read(int(fd), p) })
+}
+
+func sysWrite(fd uintptr, p *byte, n int) (int, syscall.Errno) {
+	return again(func() (int, error) { return syscall.Write(int(fd), unsafe.Slice(p, n)) })
+}
+
+func sysWritev(fd uintptr, v []syscall.Iovec) (int, syscall.Errno) {
+	var all []byte
+	for _, p := range v {
+		all = append(all, unsafe.Slice(p.Base, int(p.Len))...)
+	}
+	return again(func() (int, error) { return syscall.Write(int(fd), all) })
+}
+
+func sysPeek(fd uintptr) (int, syscall.Errno) {
+	var b [1]byte
+	return again(func() (int, error) {
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return n, err
+	})
+}
+
+func again(call func() (int, error)) (int, syscall.Errno) {
+	for {
+		n, err := call()
+		if err == nil {
+			return n, 0
+		}
+		errno, ok := err.(syscall.Errno)
+		if !ok {
+			errno = syscall.EIO
+		}
+		if errno != syscall.EINTR {
+			return 0, errno
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package l7
+
+import (
+	"net/netip"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/stream"
+)
+
+// Client is who sent a request, and how it came in.
+type Client struct {
+	Addr     netip.AddrPort // after trusted-proxy evaluation; Port 0 when only the address is known
+	Peer     netip.AddrPort // the other end of the connection
+	Local    netip.AddrPort
+	Listener string
+	TLS      bool
+}
+
+// Exchange is one request on its way through, whatever protocol carries it,
+// and the contract between the gateway and the protocols. http1.Exchange is
+// one; HTTP/2 and HTTP/3 streams are others.
+//
+// One goroutine uses it, with one exception: ReadBody and Trailers may run in
+// another while the first responds. Every error means that the client cannot
+// be served any more, except an *http1.Error of a body's, which has a status
+// to answer with.
+type Exchange interface {
+	RequestBody
+	Responder
+
+	// Request is valid until the exchange is over.
+	Request() *httpmsg.Request
+
+	// Watch looks for the client leaving while nothing reads its body, and
+	// calls onGone at most once, from another goroutine. Unwatch ends it.
+	Watch(onGone func())
+	Unwatch() (gone bool)
+
+	// Received and Sent are bytes at the HTTP layer.
+	Received() int64
+	Sent() int64
+}
+
+// RequestBody is the body of a request, free of its framing.
+type RequestBody interface {
+	// HoldBody reads until the body is whole or max bytes are held; with wait
+	// false it takes only what has arrived. It comes before ReadBody, which
+	// goes on behind what is held.
+	HoldBody(max int, wait bool) (held []byte, whole bool, err error)
+	// ReadBody returns the next piece, io.EOF after the last.
+	ReadBody() ([]byte, error)
+	Trailers(dst *httpmsg.Fields)
+	BodyDone() bool
+	// Awaits100 reports that the client sends no body before it is told to
+	// go on; Continue tells it, and HoldBody and ReadBody do by themselves
+	// unless KeepFromContinue was called.
+	Awaits100() bool
+	Continue() error
+	KeepFromContinue()
+	// InterruptBody makes a ReadBody in another goroutine return;
+	// ResumeBody undoes it when that goroutine is done.
+	InterruptBody()
+	ResumeBody()
+}
+
+// Responder takes the response. Framing is the protocol's affair.
+type Responder interface {
+	// Inform sends a 1xx response.
+	Inform(r *httpmsg.Response) error
+	// Respond sends the final head and the first piece of the body; end says
+	// that the body ends with it.
+	Respond(r *httpmsg.Response, body []byte, end bool) error
+	WriteBody(p []byte) error
+	Finish(trailers *httpmsg.Fields) error
+	// Started reports whether a final head was sent.
+	Started() bool
+	// CloseAfter ends the client's connection, where there is one to end,
+	// after this exchange.
+	CloseAfter()
+	// Abort makes sure that the client does not take what it got for a whole
+	// response.
+	Abort()
+	// Direct returns a stream that body bytes may be moved to as they are,
+	// or nil; Moved notes that n were.
+	Direct() *stream.Conn
+	Moved(n int64)
+	// Switch answers 101 and gives up the connection to a tunnel, with the
+	// bytes that already came behind the request.
+	Switch(r *httpmsg.Response, protocol []byte) (*stream.Conn, []byte, error)
+}

@@ -1,0 +1,288 @@
+package l7
+
+import (
+	"net/netip"
+
+	"gatehouse/config"
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/stream"
+	"gatehouse/internal/telemetry"
+	"gatehouse/proxy"
+	"gatehouse/proxy/http1"
+)
+
+// flow is the way of one request through the gateway. It is pooled with the
+// exchange that carries the request.
+type flow struct {
+	gw   *Gateway
+	x    Exchange
+	snap *Snapshot
+	lent bool // snap is still counted
+	req  *httpmsg.Request
+
+	// The client's connection.
+	client   Client
+	shard    uint32
+	tlsGroup string
+	secure   bool
+	trusted  bool
+
+	listener *Listener // nil until the host is known
+	target   *Target   // nil until the path is known
+	stages   stages
+
+	up      *http1.Upstream // memory for the backend's side
+	backend *proxy.Backend
+	failure failure
+	repin   bool // the client needs a new affinity cookie
+
+	resp    httpmsg.Response // a response of our own
+	rec     telemetry.Record
+	scratch []byte
+
+	// Points in time on the clock of stream.Now.
+	began     int64
+	connected int64
+	answered  int64
+}
+
+// Options implements http1.Handler.
+func (g *Gateway) Options(c *http1.ServerConn) *http1.Options {
+	return &g.current.Load().Options
+}
+
+// Serve implements http1.Handler.
+func (g *Gateway) Serve(x *http1.Exchange) {
+	f := g.flowOf(x)
+	f.begin(x)
+	f.serve()
+	f.end()
+}
+
+// Refuse implements http1.Handler.
+func (g *Gateway) Refuse(x *http1.Exchange, why *http1.Error) {
+	f := g.flowOf(x)
+	f.begin(x)
+	f.countLimit(why)
+	f.rec.Termination = telemetry.Termination{'P', 'R'}
+	if why.Status == 408 {
+		f.rec.Termination = telemetry.Termination{'C', 'R'}
+	}
+	f.refuse(why.Status, why.Reason, why.Info)
+	f.end()
+}
+
+// flowOf returns the flow that is pooled with an exchange.
+func (g *Gateway) flowOf(x *http1.Exchange) *flow {
+	if f, ok := x.Data.(*flow); ok {
+		f.gw = g
+		return f
+	}
+	f := &flow{gw: g, up: http1.NewUpstream()}
+	x.Data = f
+	return f
+}
+
+// begin takes the snapshot and notes who asks.
+func (f *flow) begin(x *http1.Exchange) {
+	c := x.Conn().Data.(*conn)
+	f.x, f.req = x, x.Request()
+	f.shard, f.secure, f.trusted, f.tlsGroup = c.Shard, c.secure, c.trusted, c.tlsGroup
+	f.snap, f.lent = f.gw.acquire(f.shard), true
+	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.secure}
+	f.began, f.connected, f.answered = x.HeadStart, 0, 0
+	f.listener = nil
+	if s := f.snap.sites(c.fe.ID); s != nil {
+		f.listener = s.Find(f.req.Bytes(f.req.HostName))
+	} else {
+		x.CloseAfter()
+	}
+	f.beginRecord(x, c)
+}
+
+// serve takes the request through its steps, each of which may end it.
+func (f *flow) serve() {
+	switch {
+	case f.listener == nil:
+		f.refuse(404, "no listener takes this host", telemetry.ErrorInfoInvalidHost)
+	case !f.admit():
+	case !f.route():
+	case f.target.Redirect != nil:
+		f.redirect(f.target.Redirect)
+	default:
+		f.forward()
+	}
+}
+
+// admit checks the client and the request against the listener's rules.
+func (f *flow) admit() bool {
+	if f.secure && f.tlsGroup != f.listener.TLSGroup {
+		f.refuse(421, "host belongs to a listener with other TLS settings", telemetry.ErrorInfoInvalidHost)
+		return false
+	}
+	f.findClient()
+	if rule := f.listener.Access.deniedBy(f.client.Addr.Addr()); rule != nil {
+		f.refuse(403, "access rule "+ruleLabel(rule), "")
+		return false
+	}
+	if f.looped() {
+		f.refuse(508, "request came back to this gateway", "")
+		return false
+	}
+	if f.req.Form == httpmsg.AsteriskForm {
+		f.req.Path = f.req.Target
+		return true
+	}
+	return f.canonicalise()
+}
+
+// canonicalise makes the path that routing decides on and that is forwarded.
+func (f *flow) canonicalise() bool {
+	path, same, err := f.canonicalPath()
+	if err != nil {
+		f.refuse(400, err.Error(), telemetry.ErrorInfoRequestURIInvalid)
+		return false
+	}
+	f.req.Path = f.req.RawPath
+	if !same {
+		f.scratch = path
+		f.req.Path = f.req.Keep(path)
+	}
+	return true
+}
+
+// canonicalPath normalises the path as the listener wants it; same says that
+// it was canonical already.
+func (f *flow) canonicalPath() (path []byte, same bool, err error) {
+	return httpmsg.CanonicalPath(f.scratch[:0], f.req.Bytes(f.req.RawPath), httpmsg.PathOptions{
+		KeepEncodedSlash:     f.listener.EncodedSlash == config.EncodedSlashKeep,
+		KeepDuplicateSlashes: f.listener.DuplicateSlashes == config.DuplicateSlashesKeep,
+	})
+}
+
+// route chooses the target.
+func (f *flow) route() bool {
+	switch l := f.listener; {
+	case l.Paths != nil:
+		f.target = l.Paths.Find(f.req.Bytes(f.req.Path))
+	default:
+		f.target = l.Target
+	}
+	if f.target == nil {
+		f.refuse(404, "no rule is bound to the listener", "")
+		return false
+	}
+	f.rec.PathRule = f.target.PathRule
+	if s := f.target.Settings; s != nil {
+		f.rec.Pool, f.rec.Settings = s.Pool, s.Name
+	}
+	return true
+}
+
+// findClient evaluates what trusted proxies say of the client.
+func (f *flow) findClient() {
+	if !f.trusted {
+		return
+	}
+	addr := httpmsg.ClientFromForwarded(&f.req.Fields, f.client.Peer.Addr(), f.snap.Trusted.Contains)
+	if addr != f.client.Peer.Addr() {
+		f.client.Addr = netip.AddrPortFrom(addr, 0)
+		f.rec.ClientAddr = f.client.Addr
+	}
+}
+
+// beginRecord notes what is known from the start.
+func (f *flow) beginRecord(x *http1.Exchange, c *conn) {
+	r := &f.rec
+	r.Reset()
+	r.Start = stream.WallAt(x.HeadStart)
+	r.ClientAddr, r.PeerAddr = c.Peer, c.Peer
+	appendTraceID(r.TraceID[:0])
+	first, idleSince := x.First()
+	if first {
+		r.Th = max(c.handshake, 0)
+		idleSince += r.Th
+	} else {
+		r.Th = 0
+	}
+	r.Ti = max(x.HeadStart-idleSince, 0)
+	if x.HeadDone > 0 {
+		r.TR = x.HeadDone - x.HeadStart
+	}
+	r.TLS, r.TLSVersion, r.Cipher, r.ServerName = f.secure, c.tlsVersion, c.cipher, c.serverName
+	if l := f.listener; l != nil {
+		r.Listener, r.Rule = l.Name, l.Rule
+		f.client.Listener = l.Name
+		l.Metrics.Began(f.shard)
+	}
+}
+
+// end writes the record and lets go of everything.
+func (f *flow) end() {
+	f.stages.done()
+	f.stages = f.stages[:0]
+	now := stream.Now()
+	r := &f.rec
+	r.Ta = now - f.began
+	if f.answered > 0 {
+		r.Td = now - f.answered
+	}
+	r.BytesIn, r.BytesOut = f.x.Received(), f.x.Sent()
+	f.describe(r)
+	f.metrics().Observe(f.shard, r)
+	if f.listener != nil {
+		f.listener.Metrics.Ended(f.shard)
+	}
+	if f.gw.access != nil {
+		f.gw.access.Log(f.shard, r)
+	}
+	f.release()
+}
+
+// describe fills in the text of the record, which points into the request.
+func (f *flow) describe(r *telemetry.Record) {
+	q := f.req
+	if q.Len() == 0 && q.Target.Len == 0 {
+		return // refused before there was a request
+	}
+	r.Method, r.Target = q.Bytes(q.MethodText), q.Bytes(q.Target)
+	r.Path = q.Bytes(q.Path)
+	r.Query = q.Bytes(q.Query)
+	r.Host = q.Bytes(q.Authority)
+	r.UserAgent, _ = q.Get(httpmsg.UserAgent)
+	r.Referer, _ = q.Get(httpmsg.Referer)
+	r.Proto = "HTTP/1.1"
+	if q.Minor == 0 {
+		r.Proto = "HTTP/1.0"
+	}
+}
+
+// metrics returns the counters that the request belongs to.
+func (f *flow) metrics() *telemetry.Route {
+	switch {
+	case f.target != nil && f.target.Metrics != nil:
+		return f.target.Metrics
+	case f.listener != nil:
+		return f.listener.Unrouted
+	}
+	return f.snap.Unrouted
+}
+
+// letGo ends the use of the snapshot; long bodies and tunnels outlive it.
+func (f *flow) letGo() {
+	if !f.lent {
+		return
+	}
+	f.lent = false
+	f.snap.release(f.shard)
+}
+
+// release drops what must not be kept in the pool.
+func (f *flow) release() {
+	f.letGo()
+	f.snap, f.x, f.req, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil
+	f.repin = false
+	if cap(f.scratch) > 16<<10 {
+		f.scratch = nil
+	}
+}

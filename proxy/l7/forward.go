@@ -1,0 +1,546 @@
+package l7
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/stream"
+	"gatehouse/internal/telemetry"
+	"gatehouse/proxy"
+	"gatehouse/proxy/http1"
+)
+
+const (
+	// patience is how long a backend is awaited before somebody looks whether
+	// the client is still there. It is what a client's leaving may go unseen.
+	patience = int64(50 * time.Millisecond)
+	// holdMax is how much of a request body is collected before anything is
+	// sent, when it is known to fit: short requests go out in one piece, and
+	// can be sent again.
+	holdMax = 15 << 10
+	// expectWait is how long a backend is given to answer Expect:
+	// 100-continue before the body is sent unasked (RFC 9110 10.1.1).
+	expectWait = int64(time.Second)
+)
+
+// outcome is what became of sending a request to a member.
+type outcome uint8
+
+const (
+	// settled: the client has its answer, or is gone.
+	settled outcome = iota
+	// retryMember: another member should be tried.
+	retryMember
+	// retryFresh: the same member should be tried on a new connection.
+	retryFresh
+	// sent: the request, or its beginning, is out.
+	sent
+)
+
+// forward sends the request to a member of the target's pool and the response
+// back.
+func (f *flow) forward() {
+	f.startStages()
+	v, holds := f.stages.onHead(f.req)
+	if v.Action != Continue {
+		f.obey(v)
+		return
+	}
+	body, whole, ok := f.holdBody(holds)
+	if !ok {
+		return
+	}
+	f.prepareRequest()
+	f.exchange(body, whole)
+}
+
+// startStages begins the stages of the target.
+func (f *flow) startStages() {
+	for _, m := range f.target.Stages {
+		if s := m.Begin(f.client); s != nil {
+			f.stages = append(f.stages, s)
+		}
+	}
+}
+
+// stageHold is how much of a body is held for a stage that asks for it.
+const stageHold = 48 << 10
+
+// holdBody collects a short body, or for a stage that holds, what it may
+// have. A client that waits for 100 (Continue) is left waiting unless a stage
+// holds: the backend may refuse the request.
+func (f *flow) holdBody(holds bool) (body []byte, whole, ok bool) {
+	if f.req.Body == httpmsg.BodyNone {
+		return nil, true, true
+	}
+	most, wait := holdMax, f.req.Body == httpmsg.BodyLength && f.req.ContentLength <= holdMax && !f.x.Awaits100()
+	if holds {
+		most, wait = stageHold, true
+	}
+	body, whole, err := f.x.HoldBody(most, wait)
+	if err != nil {
+		f.clientFailed(err)
+		return nil, false, false
+	}
+	if len(f.stages) > 0 && (holds || len(body) > 0) {
+		if v, _ := f.stages.onBody(body, holds || whole); v.Action != Continue {
+			f.obey(v)
+			return nil, false, false
+		}
+	}
+	return body, whole, true
+}
+
+// exchange finds a member that takes the request, and passes its response on.
+func (f *flow) exchange(body []byte, whole bool) {
+	var failed *proxy.Backend
+	pinned := f.pinned()
+	for attempt := 0; ; attempt++ {
+		b, err := f.pick(pinned, failed)
+		if err != nil && failed != nil {
+			f.refuseAs(f.failure) // nobody else to ask
+			return
+		}
+		if err != nil {
+			f.noMember(err)
+			return
+		}
+		f.repin = f.repin || pinned != nil && b != pinned
+		f.backend = b
+		f.rec.Backend = b.Name()
+		f.rec.Retries = attempt
+		again := f.attempt(b, body, whole, attempt < f.target.Settings.Retries.Attempts)
+		b.End()
+		if !again {
+			return
+		}
+		failed = b
+	}
+}
+
+// pick chooses a member and counts the request in.
+func (f *flow) pick(pinned, failed *proxy.Backend) (*proxy.Backend, error) {
+	if pinned != nil && pinned != failed && pinned.Begin() {
+		return pinned, nil
+	}
+	return f.target.Pool.Acquire(failed)
+}
+
+// attempt sends the request to one member. It reports whether another one
+// should be tried; otherwise the client has been answered.
+func (f *flow) attempt(b *proxy.Backend, body []byte, whole, mayRetry bool) (again bool) {
+	t := b.Attached().(*Transport)
+	f.setHost(b)
+	for fresh := false; ; fresh = true {
+		o := f.send(t, b, body, whole, fresh, mayRetry)
+		if o != sent {
+			return o == retryMember
+		}
+		if !whole {
+			f.receiveStreaming(t)
+			return false
+		}
+		o = f.receive(t, mayRetry && f.target.Settings.Retries.OnTimeout)
+		if o != retryFresh || fresh {
+			return o == retryMember
+		}
+	}
+}
+
+// send gets a connection and sends the request on it. A kept connection that
+// turns out to be dead is replaced where that is safe: when not one byte was
+// written, or when the request may be repeated and is still held (RFC 9110
+// 9.2.2).
+func (f *flow) send(t *Transport, b *proxy.Backend, body []byte, whole, fresh, mayRetry bool) outcome {
+	repeatable := f.req.Method.Idempotent() && whole
+	for {
+		c := (*http1.ClientConn)(nil)
+		if !fresh {
+			c = t.get(f.shard, !repeatable)
+		}
+		if c == nil {
+			var err error
+			if c, err = f.connect(t, b); err != nil {
+				return f.connectFailed(b, err, mayRetry)
+			}
+		}
+		f.rec.Reused = c.Uses > 0
+		f.up.Bind(c, f.snap.Limits.ResponseHeadBytes)
+		f.connected = stream.Now()
+		err := f.up.Start(f.req, body, whole, f.connected+patience)
+		if err == nil {
+			return sent
+		}
+		replace := f.rec.Reused && !f.up.Answered() && (f.up.Sent() == 0 || repeatable)
+		f.rec.BackendOut += f.up.Sent()
+		f.drop(t)
+		if !replace {
+			f.sendFailed(err)
+			return settled
+		}
+		fresh = err != stream.ErrStale // a stale one is known before anything is sent: others may live
+	}
+}
+
+// drop closes the connection to the backend.
+func (f *flow) drop(t *Transport) {
+	c := f.up.Conn()
+	f.up.Release()
+	t.discard(c)
+}
+
+// failure is what is answered when no other member can be tried.
+type failure struct {
+	status      int
+	reason      string
+	info        string
+	termination telemetry.Termination
+}
+
+func (f *flow) refuseAs(why failure) {
+	f.rec.Termination = why.termination
+	f.refuse(why.status, why.reason, why.info)
+}
+
+// connect opens a connection to a member.
+func (f *flow) connect(t *Transport, b *proxy.Backend) (*http1.ClientConn, error) {
+	from := stream.Now()
+	c, err := t.dial()
+	f.rec.Tc = stream.Now() - from
+	if err == nil {
+		b.ConnectOK()
+	}
+	return c, err
+}
+
+// connectFailed decides what follows a failed connect: nothing was sent, so
+// any request may go to another member.
+func (f *flow) connectFailed(b *proxy.Backend, err error, mayRetry bool) outcome {
+	b.ConnectFailed(err)
+	f.failure = failure{502, "connect: " + shortError(err), telemetry.ErrorInfoUpstreamNoLive, telemetry.Termination{'S', 'C'}}
+	if mayRetry && f.target.Settings.Retries.OnConnectFailure {
+		return retryMember
+	}
+	f.refuseAs(f.failure)
+	return settled
+}
+
+// sendFailed answers a request that a backend may have got, or not.
+func (f *flow) sendFailed(err error) {
+	f.rec.Termination = telemetry.Termination{'S', 'H'}
+	f.refuse(502, "send: "+shortError(err), telemetry.ErrorInfoUpstreamClosed)
+}
+
+// noMember answers a request that no member can take.
+func (f *flow) noMember(err error) {
+	f.rec.Termination = telemetry.Termination{'P', 'Q'}
+	status := 502
+	if errors.Is(err, proxy.ErrBusy) {
+		status = 503
+	}
+	f.refuse(status, err.Error(), telemetry.ErrorInfoUpstreamNoLive)
+}
+
+// receive reads the response to a request that is out to its end, and passes
+// it on.
+func (f *flow) receive(t *Transport, mayRetry bool) outcome {
+	err, gone := stream.ErrTimeout, false
+	if f.up.Answered() {
+		err = f.finalHead(f.connected + patience)
+	}
+	if err == stream.ErrTimeout {
+		f.x.Watch(f.up.Interrupt)
+		err = f.finalHead(f.connected + int64(f.target.Settings.RequestTimeout))
+		gone = f.x.Unwatch()
+	}
+	switch {
+	case gone:
+		f.drop(t)
+		f.clientLeft('H')
+		return settled
+	case err == nil:
+		f.deliver(t)
+		return settled
+	}
+	return f.noHead(t, err, mayRetry)
+}
+
+// finalHead reads response heads until a final one, passing informational
+// ones on.
+func (f *flow) finalHead(deadline int64) error {
+	for {
+		if err := f.up.ReadHead(deadline); err != nil {
+			return err
+		}
+		r := &f.up.Response
+		if r.Status >= 200 || r.Status == 101 {
+			f.answered = stream.Now()
+			f.rec.Tr = f.answered - f.connected
+			f.rec.BackendStatus = r.Status
+			return nil
+		}
+		if err := f.inform(r); err != nil {
+			return err
+		}
+	}
+}
+
+// inform passes an informational response on.
+func (f *flow) inform(r *httpmsg.Response) error {
+	if r.Status == 100 && !f.x.Awaits100() {
+		return nil // the client did not ask, or has been told
+	}
+	http1.StripHopByHop(&r.Fields, false)
+	return f.x.Inform(r)
+}
+
+// noHead decides what follows when no response head came: one more try where
+// the request may be repeated, or an answer of our own.
+func (f *flow) noHead(t *Transport, err error, mayRetry bool) outcome {
+	answered := f.up.Answered()
+	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
+	f.drop(t)
+	var bad *http1.Error
+	repeatable := !answered && f.req.Method.Idempotent()
+	f.failure = failure{502, "no response: " + shortError(err), telemetry.ErrorInfoUpstreamClosed, telemetry.Termination{'S', 'H'}}
+	switch {
+	case errors.As(err, &bad):
+		f.failure.reason = bad.Reason
+	case err == stream.ErrTimeout:
+		f.failure.status, f.failure.info = 504, telemetry.ErrorInfoUpstreamTimedOut
+		f.failure.reason = "no response in " + f.target.Settings.RequestTimeout.String()
+		if mayRetry && repeatable {
+			return retryMember
+		}
+	case f.rec.Reused && repeatable:
+		return retryFresh
+	}
+	f.refuseAs(f.failure)
+	return settled
+}
+
+// deliver passes the final response on and gives the connection back.
+func (f *flow) deliver(t *Transport) {
+	r := &f.up.Response
+	if r.Status == 101 {
+		f.tunnel(t)
+		return
+	}
+	if v := f.stages.onResponseHead(r); v.Action != Continue {
+		f.drop(t)
+		f.obey(v)
+		return
+	}
+	f.prepareResponse(r)
+	ok := f.respond(r)
+	f.delivered(t, r, ok)
+}
+
+// delivered notes the response and keeps the connection if it may carry
+// another request.
+func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
+	if f.rec.Status == 0 {
+		f.rec.Status = r.Status
+	}
+	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
+	f.rec.ContentType, _ = r.Get(httpmsg.ContentType)
+	if !ok || !f.up.Reusable() {
+		f.drop(t)
+		return
+	}
+	c := f.up.Conn()
+	f.up.Release()
+	c.Uses++
+	t.put(f.shard, c, f.answered)
+}
+
+// respond sends the head and streams the body; false when the connection to
+// the backend is of no more use.
+func (f *flow) respond(r *httpmsg.Response) bool {
+	first, end, err := f.up.Buffered()
+	if err != nil {
+		f.backendFailed(err)
+		return false
+	}
+	if !f.stagesAllow(first, end) {
+		return false
+	}
+	if err := f.x.Respond(r, first, end); err != nil {
+		f.clientLeft('D')
+		return false
+	}
+	if end {
+		return true
+	}
+	if f.req.Method == httpmsg.HEAD || r.Status == 204 || r.Status == 304 {
+		return true
+	}
+	if len(f.stages) == 0 {
+		f.letGo()
+	}
+	return f.stream()
+}
+
+// stagesAllow shows a piece of the response body to the stages.
+func (f *flow) stagesAllow(piece []byte, end bool) bool {
+	if len(f.stages) == 0 {
+		return true
+	}
+	if v := f.stages.onResponseBody(piece, end); v.Action != Continue {
+		f.rec.Termination, f.rec.Reason = telemetry.Termination{'P', 'D'}, v.Reason
+		f.x.Abort()
+		return false
+	}
+	return true
+}
+
+// stream copies the rest of the response body.
+func (f *flow) stream() bool {
+	if ok, done := f.splice(); done {
+		return ok
+	}
+	timeout := int64(f.target.Settings.RequestTimeout)
+	watching := false
+	defer func() {
+		if watching {
+			f.x.Unwatch()
+		}
+	}()
+	for {
+		wait := patience
+		if watching {
+			wait = timeout
+		}
+		p, err := f.up.ReadBody(stream.Now() + wait)
+		switch {
+		case err == nil:
+			if !f.stagesAllow(p, false) {
+				return false
+			}
+			if err := f.x.WriteBody(p); err != nil {
+				f.clientLeft('D')
+				return false
+			}
+		case err == io.EOF:
+			return f.finishBody()
+		case err == stream.ErrTimeout && !watching:
+			f.x.Watch(f.up.Interrupt)
+			watching = true
+		case err == stream.ErrInterrupted:
+			f.clientLeft('D')
+			return false
+		default:
+			f.backendFailed(err)
+			return false
+		}
+	}
+}
+
+// finishBody ends the response, with the trailers that may be passed on.
+func (f *flow) finishBody() bool {
+	if !f.stagesAllow(nil, true) {
+		return false
+	}
+	f.resp.Reset(nil)
+	f.up.Trailers(&f.resp.Fields)
+	if err := f.x.Finish(&f.resp.Fields); err != nil {
+		f.clientLeft('D')
+		return false
+	}
+	return true
+}
+
+// spliceMin is the size from which moving a body inside the kernel is cheaper
+// than copying it.
+const spliceMin = 64 << 10
+
+// splice moves a large plain body without copying it; done is false when
+// this one has to be copied.
+func (f *flow) splice() (ok, done bool) {
+	dst := f.x.Direct()
+	src, left := f.up.Direct()
+	if dst == nil || left < spliceMin || len(f.stages) > 0 {
+		return false, false
+	}
+	s, err := stream.NewSplice(dst, src)
+	if err != nil {
+		return false, false // no descriptors left: copying works
+	}
+	defer s.Close()
+	for left > 0 {
+		n, err := s.Step(left, stream.Now()+int64(f.target.Settings.RequestTimeout))
+		f.up.Moved(n)
+		f.x.Moved(n)
+		left -= n
+		var failed stream.WriteError
+		switch {
+		case err == nil:
+		case errors.As(err, &failed):
+			f.clientLeft('D')
+			return false, true
+		default:
+			f.backendFailed(err)
+			return false, true
+		}
+	}
+	return f.finishBody(), true
+}
+
+// backendFailed ends a response that the backend did not complete.
+func (f *flow) backendFailed(err error) {
+	f.rec.Termination = telemetry.Termination{'S', 'D'}
+	f.rec.Reason = "response body: " + shortError(err)
+	f.rec.ErrorInfo = telemetry.ErrorInfoUpstreamClosed
+	if err == stream.ErrTimeout {
+		f.rec.ErrorInfo = telemetry.ErrorInfoUpstreamTimedOut
+	}
+	if !f.x.Started() {
+		f.refuse(502, f.rec.Reason, f.rec.ErrorInfo)
+		return
+	}
+	f.x.Abort()
+}
+
+// clientLeft notes that the client went away, or takes no more.
+func (f *flow) clientLeft(phase byte) {
+	f.rec.Termination = telemetry.Termination{'C', phase}
+	f.rec.Reason = "client left"
+	f.rec.ErrorInfo = telemetry.ErrorInfoClientClosed
+	if !f.x.Started() {
+		f.rec.Status = 499
+	}
+	f.x.Abort()
+}
+
+// clientFailed answers, where that is possible, a body that could not be
+// read.
+func (f *flow) clientFailed(err error) {
+	var e *http1.Error
+	if !errors.As(err, &e) {
+		f.clientLeft('R')
+		return
+	}
+	f.countLimit(e)
+	f.rec.Termination = telemetry.Termination{'C', 'R'}
+	f.x.CloseAfter()
+	f.refuse(e.Status, e.Reason, e.Info)
+}
+
+// shortError names what went wrong on a connection, without addresses.
+func shortError(err error) string {
+	var errno syscall.Errno
+	var op *net.OpError
+	switch {
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, stream.ErrTimeout) || errors.As(err, &op) && op.Timeout():
+		return "timeout"
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed"
+	}
+	return err.Error()
+}

@@ -1,0 +1,350 @@
+package l7
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/internal/proxyproto"
+	"gatehouse/internal/stream"
+	"gatehouse/internal/telemetry"
+	"gatehouse/proxy/http1"
+)
+
+// Frontend accepts the connections of one address. It lives as long as the
+// address is configured, across reloads.
+type Frontend struct {
+	// ID is the frontend's place in Snapshot.Sites.
+	ID int
+
+	gw       *Gateway
+	listener net.Listener
+
+	conns    connSet
+	stopping atomic.Bool
+	running  sync.WaitGroup // accept loops and connections
+}
+
+// NewFrontend makes a frontend for a bound socket; Serve runs it.
+func (g *Gateway) NewFrontend(id int, l net.Listener) *Frontend {
+	return &Frontend{ID: id, gw: g, listener: l}
+}
+
+// Serve accepts connections until Stop. It returns when the last connection
+// has ended.
+func (fe *Frontend) Serve() {
+	fe.running.Add(1)
+	fe.accept()
+	fe.running.Done()
+	fe.running.Wait()
+}
+
+// accept is the accept loop; it waits out errors such as too many open files.
+func (fe *Frontend) accept() {
+	var wait time.Duration
+	for {
+		nc, err := fe.listener.Accept()
+		if err == nil {
+			wait = 0
+			fe.running.Add(1)
+			go fe.connection(nc, fe.gw.shards.Add(1))
+			continue
+		}
+		if fe.stopping.Load() || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+		fe.gw.log.Warn("accept failed", "address", fe.listener.Addr().String(), "error", err, "wait", wait)
+		time.Sleep(wait)
+	}
+}
+
+// conn is a client's connection with what is known of it.
+type conn struct {
+	http1.ServerConn
+	fe         *Frontend
+	sites      *Sites // when it was accepted
+	secure     bool   // TLS from the client
+	tlsGroup   string
+	tlsVersion uint16
+	cipher     uint16
+	serverName string
+	handshake  int64 // how long the PROXY header and TLS took; -1: neither
+	trusted    bool  // the peer is a trusted proxy
+
+	prev, next *conn
+}
+
+// connection runs one accepted connection to its end.
+func (fe *Frontend) connection(nc net.Conn, shard uint32) {
+	defer fe.running.Done()
+	snap := fe.gw.acquire(shard)
+	sites := snap.sites(fe.ID)
+	limits := snap.Limits
+	trusted := snap.Trusted
+	snap.release(shard)
+	if sites == nil {
+		nc.Close()
+		return
+	}
+	s, err := stream.New(nc)
+	if err != nil {
+		nc.Close()
+		return
+	}
+	s.Stall = limits.WriteStall
+	c := &conn{fe: fe, sites: sites, secure: sites.First().HTTPS, handshake: -1}
+	c.Init(s, fe.gw)
+	c.Shard = shard
+	c.Data = c
+	c.trusted = trusted.Contains(c.Peer.Addr())
+	fe.admit(c, limits.Connections, limits.ConnectionsPerClient, limits.HeadTimeout)
+}
+
+// admit serves a connection within the limits.
+func (fe *Frontend) admit(c *conn, all, perClient int, headTimeout time.Duration) {
+	m := c.sites.First().Metrics
+	defer fe.gw.connections.Add(-1)
+	if n := fe.gw.connections.Add(1); all > 0 && n > int64(all) {
+		m.LimitHit(c.Shard, telemetry.LimitConnections)
+		fe.turnAway(c, m, telemetry.RejectConnections, refusal503)
+		return
+	}
+	if key := clientKey(c.Peer.Addr()); perClient > 0 && !c.trusted && key.IsValid() {
+		if !fe.gw.clients.add(key, perClient) {
+			m.LimitHit(c.Shard, telemetry.LimitConnectionsPerClient)
+			fe.turnAway(c, m, telemetry.RejectPerClient, refusal429)
+			return
+		}
+		defer fe.gw.clients.remove(key)
+	}
+	m.Opened(c.Shard)
+	defer m.Closed(c.Shard)
+	fe.conns.add(c)
+	defer fe.conns.remove(c)
+	if fe.establish(c, m, stream.Now()+int64(headTimeout)) {
+		c.Serve()
+	}
+}
+
+// The answers to connections over a limit, on plain HTTP where the client
+// can read them.
+const (
+	refusal429 = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+	refusal503 = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+	refusal400 = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 49\r\nConnection: close\r\n\r\n" +
+		"This port speaks HTTPS. Use an https:// address.\n"
+)
+
+// turnAway closes a connection that is over a limit, without waiting for it.
+func (fe *Frontend) turnAway(c *conn, m *telemetry.Listener, why telemetry.Rejection, answer string) {
+	m.Rejected(c.Shard, why)
+	fe.gw.logLimited("connection refused", "client", c.Peer.Addr().String(), "limit", why.String())
+	c.Stream.Stall = time.Second
+	if !c.secure {
+		c.Stream.Write([]byte(answer), nil, nil)
+		c.Stream.CloseWrite()
+	}
+	c.Stream.Close()
+}
+
+// establish reads the PROXY header and does the TLS handshake, where they are
+// due; false when the connection was closed.
+func (fe *Frontend) establish(c *conn, m *telemetry.Listener, deadline int64) bool {
+	if c.sites.First().ProxyFrom.Contains(c.Peer.Addr()) {
+		if err := readProxyHeader(c, deadline); err != nil {
+			m.Rejected(c.Shard, telemetry.RejectProxyProtocol)
+			fe.gw.logLimited("PROXY header refused", "peer", c.Peer.Addr().String(), "error", err.Error())
+			c.Stream.Close() // without a reply (hostile-input row 67)
+			return false
+		}
+		c.handshake = stream.Now() - c.Opened
+	}
+	if c.secure {
+		return fe.handshake(c, m, deadline)
+	}
+	return true
+}
+
+// readProxyHeader takes the client's address from a PROXY protocol header.
+func readProxyHeader(c *conn, deadline int64) error {
+	buf := make([]byte, proxyproto.MaxHeader)
+	have := 0
+	for {
+		n, err := c.Stream.Peek(buf, have, deadline)
+		if err != nil {
+			return err
+		}
+		h, err := proxyproto.Parse(buf[:n])
+		if err == nil {
+			if h.Source.IsValid() {
+				c.Peer, c.Local = h.Source, h.Destination
+			}
+			return c.Stream.Discard(h.Len)
+		}
+		if !errors.Is(err, proxyproto.ErrIncomplete) || n == len(buf) {
+			return err
+		}
+		have = n
+	}
+}
+
+// handshake does the TLS handshake.
+func (fe *Frontend) handshake(c *conn, m *telemetry.Listener, deadline int64) bool {
+	var chosen *Listener
+	config := &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen = fe.listenerFor(h.ServerName)
+		if chosen == nil || chosen.TLS == nil {
+			return nil, errNoListener
+		}
+		return chosen.TLS, nil
+	}}
+	if err := c.Stream.ServeTLS(config, deadline); err != nil {
+		m.HandshakeFailed(c.Shard, telemetry.ClassifyTLSError(err))
+		fe.answerPlainHTTP(c, err)
+		c.Stream.Close()
+		return false
+	}
+	state := c.Stream.TLS().ConnectionState()
+	c.tlsGroup, c.tlsVersion, c.cipher, c.serverName = chosen.TLSGroup, state.Version, state.CipherSuite, state.ServerName
+	c.handshake = stream.Now() - c.Opened
+	m.Handshake(c.Shard, state.Version, state.DidResume)
+	return true
+}
+
+var errNoListener = errors.New("no listener")
+
+// answerPlainHTTP tells a client that spoke HTTP to an HTTPS port.
+func (fe *Frontend) answerPlainHTTP(c *conn, err error) {
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) && notTLS.Conn != nil {
+		c.Stream.Write([]byte(refusal400), nil, nil)
+		c.Stream.CloseWrite()
+	}
+}
+
+// listenerFor returns the listener whose certificates a client is shown: that
+// of the name it asks for, otherwise the one with the best rule.
+func (fe *Frontend) listenerFor(serverName string) *Listener {
+	sites := fe.gw.current.Load().sites(fe.ID)
+	if sites == nil {
+		return nil
+	}
+	if serverName != "" {
+		if l := sites.Find([]byte(lowerHost(serverName))); l != nil {
+			return l
+		}
+	}
+	return sites.First()
+}
+
+func (s *Snapshot) sites(id int) *Sites {
+	if id >= len(s.Sites) {
+		return nil
+	}
+	return s.Sites[id]
+}
+
+// Addr is the address the frontend is bound to.
+func (fe *Frontend) Addr() net.Addr { return fe.listener.Addr() }
+
+// Connections is the number of open connections of the frontend.
+func (fe *Frontend) Connections() int { return fe.conns.len() }
+
+// Stop closes the socket and sends the connections away: the next response on
+// each says close; those that are idle are closed after a short while, since
+// a request may be on its way; what is still there when ctx ends is cut.
+func (fe *Frontend) Stop(ctx context.Context) {
+	fe.stopping.Store(true)
+	fe.listener.Close()
+	fe.conns.drain()
+	fe.leaveWhenIdle(ctx)
+	fe.conns.each(func(c *conn) { c.Stream.Abort() })
+}
+
+// idleLinger is how long an idle connection is kept for a request that may be
+// on its way when its listener goes.
+const idleLinger = time.Second
+
+// leaveWhenIdle waits for the connections to end.
+func (fe *Frontend) leaveWhenIdle(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	lingered := time.Now().Add(idleLinger)
+	for fe.conns.len() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if now.After(lingered) {
+				fe.conns.each(func(c *conn) { c.Leave() })
+			}
+		}
+	}
+}
+
+// connSet is the open connections of a frontend.
+type connSet struct {
+	mu       sync.Mutex
+	head     *conn
+	n        int
+	draining bool
+}
+
+// add adds a connection. One that was accepted just before the frontend
+// stopped is served once.
+func (s *connSet) add(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.next = s.head
+	if s.head != nil {
+		s.head.prev = c
+	}
+	s.head = c
+	s.n++
+	if s.draining {
+		c.Drain()
+	}
+}
+
+// drain makes the next response on each connection its last.
+func (s *connSet) drain() {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	s.each(func(c *conn) { c.Drain() })
+}
+
+func (s *connSet) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		s.head = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	s.n--
+}
+
+func (s *connSet) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
+// each calls f with every connection; f must not block.
+func (s *connSet) each(f func(*conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := s.head; c != nil; c = c.next {
+		f(c)
+	}
+}

@@ -1,0 +1,179 @@
+package l7
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/telemetry"
+	"gatehouse/proxy/http1"
+)
+
+// Page is a custom error page.
+type Page struct {
+	ContentType string
+	Body        []byte
+}
+
+// refuse answers the request with an error of the gateway's own.
+func (f *flow) refuse(status int, reason, info string) {
+	if f.rec.Termination == (telemetry.Termination{'-', '-'}) {
+		f.rec.Termination = telemetry.Termination{'P', 'R'}
+	}
+	f.rec.Reason, f.rec.ErrorInfo, f.rec.Status = reason, info, status
+	if f.x.Started() {
+		f.x.Abort()
+		return
+	}
+	page := f.errorPage(status)
+	r := f.startResponse(status)
+	r.AddString("Content-Type", page.ContentType)
+	r.AddString("Cache-Control", "no-store")
+	f.answer(r, page.Body)
+}
+
+// startResponse begins a response of our own.
+func (f *flow) startResponse(status int) *httpmsg.Response {
+	r := &f.resp
+	r.Reset(nil)
+	r.Status, r.Body = status, httpmsg.BodyLength
+	r.Reason = r.KeepString(http.StatusText(status))
+	r.AddString("Server", "Gatehouse")
+	r.Add(httpmsg.Date, r.KeepString("Date"), r.Keep(f.gw.dates.now()))
+	r.AddString("X-AppGW-Trace-Id", string(f.rec.TraceID[:]))
+	return r
+}
+
+// answer sends a response of our own.
+func (f *flow) answer(r *httpmsg.Response, body []byte) {
+	r.ContentLength = int64(len(body))
+	if err := f.x.Respond(r, body, true); err != nil {
+		f.clientLeft('D')
+	}
+	f.rec.ContentType, _ = r.Get(httpmsg.ContentType)
+}
+
+// errorPage is the listener's page for a status, or the gateway's, or a plain
+// one.
+func (f *flow) errorPage(status int) *Page {
+	if f.listener != nil {
+		if p := f.listener.ErrorPages[status]; p != nil {
+			return p
+		}
+	}
+	if p := f.snap.ErrorPages[status]; p != nil {
+		return p
+	}
+	return &Page{ContentType: "text/html; charset=utf-8", Body: plainPage(status)}
+}
+
+// plainPage says no more than the status: reasons are for the log.
+func plainPage(status int) []byte {
+	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
+	return []byte("<!DOCTYPE html>\n<html><head><title>" + text + "</title></head>\n<body><h1>" + text + "</h1></body></html>\n")
+}
+
+// obey does what a stage's verdict says.
+func (f *flow) obey(v Verdict) {
+	f.rec.Termination = telemetry.Termination{'P', 'R'}
+	if v.Action == Abort {
+		f.rec.Reason = v.Reason
+		f.x.Abort()
+		return
+	}
+	if !f.x.BodyDone() {
+		f.x.CloseAfter()
+	}
+	f.refuse(v.Status, v.Reason, "")
+}
+
+// Redirect answers with another URL.
+type Redirect struct {
+	Status int
+	// Base is the URL before the path: "https://shop.example". Empty Host
+	// parts are filled with the request's host, for listener targets without
+	// a host name of their own.
+	Scheme string
+	Host   string // with port where it is not the scheme's; empty: the request's host and Port
+	Port   uint16 // of the target listener; Valid iff Host is empty
+	Path   string // of a target URL; begins with / or is empty
+	Query  string // of a target URL, without the question mark
+
+	IncludePath, IncludeQuery bool
+}
+
+// redirect answers with a Location. The path that is carried over is the
+// canonical one, which does not begin with two slashes (hostile-input row
+// 59).
+func (f *flow) redirect(d *Redirect) {
+	loc := append(f.scratch[:0], d.Scheme...)
+	loc = append(loc, "://"...)
+	if loc = f.appendRedirectHost(loc, d); loc == nil {
+		f.refuse(400, "redirect needs a host", telemetry.ErrorInfoNoHost)
+		return
+	}
+	loc = f.appendRedirectPath(loc, d)
+	f.scratch = loc
+	f.rec.Termination = telemetry.Termination{'P', '-'}
+	f.rec.Status = d.Status
+	r := f.startResponse(d.Status)
+	r.Add(httpmsg.Location, r.KeepString("Location"), r.Keep(loc))
+	f.answer(r, nil)
+}
+
+// appendRedirectHost appends the host of a redirect: the configured one, or
+// that of the request, which a listener of ours was found by.
+func (f *flow) appendRedirectHost(loc []byte, d *Redirect) []byte {
+	if d.Host != "" {
+		return append(loc, d.Host...)
+	}
+	host := f.req.Bytes(f.req.HostName)
+	if len(host) == 0 {
+		return nil
+	}
+	loc = append(loc, host...)
+	if d.Scheme == "https" && d.Port == 443 || d.Scheme == "http" && d.Port == 80 {
+		return loc
+	}
+	return strconv.AppendUint(append(loc, ':'), uint64(d.Port), 10)
+}
+
+func (f *flow) appendRedirectPath(loc []byte, d *Redirect) []byte {
+	path := f.req.Bytes(f.req.Path)
+	switch {
+	case !d.IncludePath:
+		loc = append(loc, d.Path...)
+	case len(d.Path) > 0 && d.Path[len(d.Path)-1] == '/':
+		loc = append(append(loc, d.Path...), path[1:]...)
+	default:
+		loc = append(append(loc, d.Path...), path...)
+	}
+	sep := byte('?')
+	if d.Query != "" {
+		loc = append(append(loc, sep), d.Query...)
+		sep = '&'
+	}
+	if d.IncludeQuery && f.req.HasQuery {
+		loc = append(append(loc, sep), f.req.Bytes(f.req.Query)...)
+	}
+	return loc
+}
+
+// countLimit counts a refusal that a limit caused.
+func (f *flow) countLimit(e *http1.Error) {
+	l := f.listener
+	if l == nil {
+		return
+	}
+	switch {
+	case e.Status == 414:
+		l.Metrics.LimitHit(f.shard, telemetry.LimitURLBytes)
+	case e.Status == 431:
+		l.Metrics.LimitHit(f.shard, telemetry.LimitHeadBytes)
+	case e.Status == 408 && f.req.Target.Len == 0:
+		l.Metrics.LimitHit(f.shard, telemetry.LimitHeadTimeout)
+	case e.Status == 408:
+		l.Metrics.LimitHit(f.shard, telemetry.LimitBodyMinRate)
+	}
+}

@@ -1,0 +1,206 @@
+package l7
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse/internal/stream"
+	"gatehouse/proxy"
+	"gatehouse/proxy/http1"
+)
+
+const (
+	// maxIdleUpstream bounds the idle connections kept to one member.
+	maxIdleUpstream = 1024
+	// upstreamIdle is how long an idle connection is kept; most servers close
+	// theirs after 60 s or more, and those that do sooner are noticed.
+	upstreamIdle = 55 * time.Second
+	// recentlyUsed is how short a connection must have been idle to carry a
+	// request that cannot be repeated.
+	recentlyUsed = 5 * time.Second
+	// idleShards spreads the idle connections of a member over cores.
+	idleShards = 8
+)
+
+// Transport keeps the connections to one member: shared by all client
+// connections, the last used first.
+type Transport struct {
+	gw      *Gateway
+	backend *proxy.Backend
+	tls     *tls.Config // nil: plain
+	timeout time.Duration
+	stall   time.Duration
+
+	idle   [idleShards]idleStack
+	nIdle  atomic.Int64
+	closed atomic.Bool
+
+	mu   sync.Mutex
+	open map[*http1.ClientConn]struct{} // idle and in use
+}
+
+type idleStack struct {
+	mu    sync.Mutex
+	conns []*http1.ClientConn
+	_     [32]byte
+}
+
+// NewTransport makes the transport of a member; it is what a pool attaches to
+// its backends. tlsConfig is nil for plain HTTP.
+func (g *Gateway) NewTransport(b *proxy.Backend, tlsConfig *tls.Config, connectTimeout, stall time.Duration) *Transport {
+	t := &Transport{gw: g, backend: b, tls: tlsConfig, timeout: connectTimeout, stall: stall,
+		open: map[*http1.ClientConn]struct{}{}}
+	g.mu.Lock()
+	g.transports[t] = struct{}{}
+	g.mu.Unlock()
+	return t
+}
+
+// Close ends every connection, also those in use: the member is drained, or
+// its drain time is over.
+func (t *Transport) Close() error {
+	t.closed.Store(true)
+	t.gw.mu.Lock()
+	delete(t.gw.transports, t)
+	t.gw.mu.Unlock()
+	t.closeIdle(1<<63 - 1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.open {
+		c.Stream.Abort() // its user sees an error and discards it
+	}
+	return nil
+}
+
+// Idle and Open count connections: kept for later, and in all.
+func (t *Transport) Idle() int64 { return t.nIdle.Load() }
+
+// Open counts the open connections, idle ones included.
+func (t *Transport) Open() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// get returns an idle connection, nil if there is none: of this shard, or
+// else of another. recent asks for one that was used a short time ago.
+func (t *Transport) get(shard uint32, recent bool) *http1.ClientConn {
+	if t.nIdle.Load() == 0 {
+		return nil
+	}
+	after := int64(0)
+	if recent {
+		after = stream.Now() - int64(recentlyUsed)
+	}
+	for i := range uint32(idleShards) {
+		if c := t.idle[(shard+i)%idleShards].pop(after); c != nil {
+			t.nIdle.Add(-1)
+			return c
+		}
+	}
+	return nil
+}
+
+// pop takes the connection that was used last, if that was after a time.
+func (s *idleStack) pop(after int64) *http1.ClientConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.conns)
+	if n == 0 || s.conns[n-1].Used < after {
+		return nil
+	}
+	c := s.conns[n-1]
+	s.conns[n-1] = nil
+	s.conns = s.conns[:n-1]
+	return c
+}
+
+// put keeps a connection for the next request.
+func (t *Transport) put(shard uint32, c *http1.ClientConn, now int64) {
+	if t.closed.Load() || t.nIdle.Load() >= maxIdleUpstream {
+		t.discard(c)
+		return
+	}
+	c.Used = now
+	s := &t.idle[shard%idleShards]
+	s.mu.Lock()
+	s.conns = append(s.conns, c)
+	s.mu.Unlock()
+	t.nIdle.Add(1)
+	if t.closed.Load() {
+		t.closeIdle(1<<63 - 1) // closed in between
+	}
+}
+
+// discard closes a connection that is not to be used again.
+func (t *Transport) discard(c *http1.ClientConn) {
+	t.mu.Lock()
+	delete(t.open, c)
+	t.mu.Unlock()
+	c.Stream.Close()
+}
+
+// closeIdle closes the connections that are idle for too long at a time.
+func (t *Transport) closeIdle(now int64) {
+	for i := range t.idle {
+		for _, c := range t.idle[i].takeOld(now - int64(upstreamIdle)) {
+			t.nIdle.Add(-1)
+			t.discard(c)
+		}
+	}
+}
+
+// takeOld takes the connections last used before a time: the oldest are at
+// the bottom.
+func (s *idleStack) takeOld(before int64) []*http1.ClientConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.conns) && s.conns[n].Used < before {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	old := append([]*http1.ClientConn(nil), s.conns[:n]...)
+	s.conns = append(s.conns[:0], s.conns[n:]...)
+	return old
+}
+
+// dial opens a connection.
+func (t *Transport) dial() (*http1.ClientConn, error) {
+	network, address := "tcp", t.backend.Addr().String()
+	if path := t.backend.Unix(); path != "" {
+		network, address = "unix", path
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
+	defer cancel()
+	nc, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	s, err := stream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	s.Stall = t.stall
+	if t.tls != nil {
+		if err := s.DialTLS(t.tls, stream.Now()+int64(t.timeout)); err != nil {
+			s.Abort()
+			return nil, err
+		}
+	}
+	c := &http1.ClientConn{Stream: s, Opened: stream.Now()}
+	t.mu.Lock()
+	t.open[c] = struct{}{}
+	t.mu.Unlock()
+	return c, nil
+}
+
+// dialer has TCP keep-alives, so that a member that vanished is noticed.
+var dialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}

@@ -1,0 +1,204 @@
+package l7
+
+import (
+	"errors"
+	"io"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/stream"
+	"gatehouse/internal/telemetry"
+	"gatehouse/proxy/http1"
+)
+
+// upload is the second goroutine of an exchange: it sends the request body
+// while the first awaits the response.
+type upload struct {
+	done      chan struct{}
+	ended     int64 // when
+	clientErr error // reading the body failed
+	sendErr   error // sending it failed
+	refused   string
+}
+
+// receiveStreaming passes on the response to a request whose body is still
+// coming in.
+func (f *flow) receiveStreaming(t *Transport) {
+	if f.x.Awaits100() && !f.awaitContinue(t) {
+		return
+	}
+	f.x.KeepFromContinue()
+	u := &upload{done: make(chan struct{})}
+	go f.upload(u)
+	err := f.streamingHead(u)
+	if err == nil {
+		f.deliverStreaming(t, u)
+		return
+	}
+	f.stopUpload(u)
+	f.uploadFailed(t, u, err)
+}
+
+// streamingHead reads the response head while the body goes out. The request
+// timeout begins when it is out; until then the minimum body rate and the
+// write stall bound the exchange.
+func (f *flow) streamingHead(u *upload) error {
+	for {
+		err := f.finalHead(stream.Now() + patience)
+		if err != stream.ErrTimeout {
+			return err
+		}
+		select {
+		case <-u.done:
+			return f.headAfterUpload(u)
+		default:
+		}
+	}
+}
+
+// headAfterUpload awaits the head once the body is out.
+func (f *flow) headAfterUpload(u *upload) error {
+	f.x.Watch(f.up.Interrupt)
+	err := f.finalHead(u.ended + int64(f.target.Settings.RequestTimeout))
+	if f.x.Unwatch() {
+		u.clientErr = io.EOF
+		return stream.ErrInterrupted
+	}
+	return err
+}
+
+// upload sends the body piece by piece. A client or backend that fails makes
+// the other side's wait end.
+func (f *flow) upload(u *upload) {
+	defer func() {
+		u.ended = stream.Now()
+		close(u.done)
+	}()
+	for {
+		p, err := f.x.ReadBody()
+		if err == io.EOF {
+			f.endUpload(u)
+			return
+		}
+		if err != nil {
+			u.clientErr = err
+			f.up.Interrupt()
+			return
+		}
+		if len(f.stages) > 0 {
+			if v, _ := f.stages.onBody(p, false); v.Action != Continue {
+				u.refused = v.Reason
+				f.up.Interrupt()
+				return
+			}
+		}
+		if err := f.up.SendBody(p); err != nil {
+			u.sendErr = err // a response may be there all the same
+			return
+		}
+	}
+}
+
+// endUpload sends the end of the body.
+func (f *flow) endUpload(u *upload) {
+	var trailers httpmsg.Request
+	f.x.Trailers(&trailers.Fields)
+	u.sendErr = f.up.SendEnd(&trailers.Fields)
+}
+
+// deliverStreaming passes the response on while the upload may go on.
+func (f *flow) deliverStreaming(t *Transport, u *upload) {
+	if !f.uploaded(u) {
+		// A response before the end of the request is usually a refusal: the
+		// backend need not read the rest, and the client is not kept.
+		f.x.CloseAfter()
+	}
+	r := &f.up.Response
+	if v := f.stages.onResponseHead(r); v.Action != Continue {
+		f.stopUpload(u)
+		f.drop(t)
+		f.obey(v)
+		return
+	}
+	f.prepareResponse(r)
+	ok := f.respond(r)
+	f.stopUpload(u)
+	f.delivered(t, r, ok)
+}
+
+// uploaded reports whether the whole body is out.
+func (f *flow) uploaded(u *upload) bool {
+	select {
+	case <-u.done:
+		return u.clientErr == nil && u.sendErr == nil && u.refused == ""
+	default:
+		return false
+	}
+}
+
+// stopUpload ends the second goroutine and waits for it.
+func (f *flow) stopUpload(u *upload) {
+	select {
+	case <-u.done:
+		return
+	default:
+	}
+	f.x.InterruptBody()
+	f.up.Shut()
+	<-u.done
+	f.x.ResumeBody()
+}
+
+// uploadFailed answers when there is no response to pass on.
+func (f *flow) uploadFailed(t *Transport, u *upload, err error) {
+	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
+	switch {
+	case u.refused != "":
+		f.drop(t)
+		f.rec.Termination = telemetry.Termination{'P', 'D'}
+		f.x.CloseAfter()
+		f.refuse(403, u.refused, "")
+	case u.clientErr != nil && !errors.Is(u.clientErr, stream.ErrInterrupted):
+		f.drop(t)
+		f.clientFailed(u.clientErr)
+	default:
+		f.x.CloseAfter()
+		f.noHead(t, err, false)
+	}
+}
+
+// awaitContinue lets the backend decide whether the client should send its
+// body; false when the client has its answer.
+func (f *flow) awaitContinue(t *Transport) bool {
+	deadline := stream.Now() + expectWait
+	err := f.up.ReadHead(deadline)
+	r := &f.up.Response
+	switch {
+	case err == stream.ErrTimeout:
+		return f.tellContinue(t)
+	case err != nil:
+		f.x.CloseAfter()
+		f.noHead(t, err, false)
+		return false
+	case r.Status == 100:
+		return f.tellContinue(t)
+	case r.Status < 200 && r.Status != 101:
+		http1.StripHopByHop(&r.Fields, false)
+		f.x.Inform(r)
+		return f.awaitContinue(t)
+	}
+	// A final response: the body will not be wanted.
+	f.answered = stream.Now()
+	f.rec.Tr, f.rec.BackendStatus = f.answered-f.connected, r.Status
+	f.x.CloseAfter()
+	f.deliver(t)
+	return false
+}
+
+func (f *flow) tellContinue(t *Transport) bool {
+	if err := f.x.Continue(); err != nil {
+		f.drop(t)
+		f.clientLeft('R')
+		return false
+	}
+	return true
+}
