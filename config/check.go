@@ -39,12 +39,14 @@ func check(g *Gateway, r *report) {
 	c.indexNames()
 	c.checkRules()
 	c.checkPathMaps()
+	c.checkPools()
 	c.checkSettings()
 	c.checkProbes()
 	c.checkRedirects()
 	c.checkListeners()
 	c.checkAddresses()
 	c.checkHosts()
+	c.checkTargets()
 	c.checkLoops()
 	c.checkUse()
 }
@@ -170,6 +172,26 @@ func (c *checker) bind(path string, i int) {
 		return
 	}
 	c.rule[l] = i
+}
+
+// checkPools refuses a target that is there twice: its health, its requests
+// in flight and its affinity are one.
+func (c *checker) checkPools() {
+	for i, b := range c.g.BackendPools {
+		seen := make(map[Target]int, len(b.Targets))
+		for j, t := range b.Targets {
+			t.Weight = 0
+			if t == (Target{}) {
+				continue // reported
+			}
+			path := fmt.Sprintf("backendPools[%d].targets", i)
+			if first, ok := seen[t]; ok {
+				c.errorf(fmt.Sprintf("%s[%d]", path, j), "is the same as targets[%d]; remove one (weight gives a target more requests)", first)
+				continue
+			}
+			seen[t] = j
+		}
+	}
 }
 
 func (c *checker) checkSettings() {

@@ -9,6 +9,9 @@ import (
 )
 
 func (c *checker) checkListeners() {
+	if len(c.g.Listeners) == 0 && !c.has("listeners") {
+		c.warnf("", "there are no listeners; nothing is served")
+	}
 	for i := range c.g.Listeners {
 		l, path := &c.g.Listeners[i], fmt.Sprintf("listeners[%d]", i)
 		c.checkListenerTLS(path, l)
@@ -148,7 +151,7 @@ func (c *checker) checkShared(b bound) {
 		if l.Protocol != c.g.Listeners[first].Protocol && !c.failed(path+".protocol") {
 			c.errorf(path+".protocol", "listener %s has the same address and another protocol; use another port", quote(c.g.Listeners[first].Name))
 		}
-		if !slices.Equal(l.ProxyProtocol, c.g.Listeners[first].ProxyProtocol) {
+		if !samePrefixes(l.ProxyProtocol, c.g.Listeners[first].ProxyProtocol) {
 			c.errorf(path, "proxyProtocol.accept differs from that of listener %s, which has the same address; use the same in both", quote(c.g.Listeners[first].Name))
 		}
 		if len(l.HostNames) == 0 && !c.has(path+".hostNames") {
@@ -159,6 +162,14 @@ func (c *checker) checkShared(b bound) {
 		}
 		c.checkNames(path, i, names)
 	}
+}
+
+// samePrefixes compares without regard to order.
+func samePrefixes(a, b []netip.Prefix) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.SortFunc(a, netip.Prefix.Compare)
+	slices.SortFunc(b, netip.Prefix.Compare)
+	return slices.Equal(a, b)
 }
 
 func (c *checker) checkNames(path string, i int, names map[string]int) {

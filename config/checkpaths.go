@@ -2,10 +2,12 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 func (c *checker) checkPathMaps() {
+	merged := !slices.ContainsFunc(c.g.Listeners, func(l Listener) bool { return l.DuplicateSlashes == DuplicateSlashesKeep })
 	for i, m := range c.g.PathMaps {
 		path := fmt.Sprintf("pathMaps[%d]", i)
 		if c.has(path + ".default") {
@@ -16,7 +18,11 @@ func (c *checker) checkPathMaps() {
 			at := fmt.Sprintf("%s.paths[%d]", path, j)
 			c.checkAction(at, p.Action, "")
 			for k, pattern := range p.Paths {
-				c.checkPattern(fmt.Sprintf("%s.paths[%d]", at, k), pattern, j, &seen)
+				path := fmt.Sprintf("%s.paths[%d]", at, k)
+				c.checkPattern(path, pattern, j, &seen)
+				if merged && strings.Contains(pattern, "//") {
+					c.warnf(path, "%s can never match: every listener merges //; write one slash, or duplicateSlashes: keep", quote(pattern))
+				}
 			}
 		}
 	}

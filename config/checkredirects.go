@@ -25,6 +25,36 @@ func (c *checker) checkRedirects() {
 	}
 }
 
+// checkTargets warns of a redirect to a listener whose address does not serve
+// a host of the listener it comes from: the client would meet 404. (Azure
+// wants the target to have all host names of the source.)
+func (c *checker) checkTargets() {
+	served := map[netip.AddrPort]*hostCover{}
+	for i, l := range c.g.Listeners {
+		if served[l.Address] == nil {
+			served[l.Address] = &hostCover{}
+		}
+		served[l.Address].add(i, l.HostNames)
+	}
+	for i, r := range c.g.Rules {
+		to, ok := c.redirects.at[r.Redirect]
+		from, isListener := c.listeners.at[r.Listener]
+		if !ok || !isListener {
+			continue
+		}
+		target, ok := c.listeners.at[c.g.Redirects[to].TargetListener]
+		if !ok {
+			continue
+		}
+		for _, h := range c.g.Listeners[from].HostNames {
+			if h != "" && served[c.g.Listeners[target].Address].by(h) < 0 {
+				c.warnf(fmt.Sprintf("rules[%d].redirect", i), "no listener on the address of listener %s serves %s; clients would meet 404",
+					quote(c.g.Listeners[target].Name), quote(h))
+			}
+		}
+	}
+}
+
 // maxHops bounds how far a chain of redirects is followed; browsers give up
 // at about as many.
 const maxHops = 20

@@ -280,6 +280,9 @@ listeners:
 	{name: "socket path too long", text: "backendPools: [{name: a, targets: [unix:/" + strings.Repeat("x", 200) + "]}]\n", want: []string{
 		`appgw.yaml:1: backendPools[0].targets[0]: the path of a unix socket is at most 107 bytes, not 201`,
 	}},
+	{name: "target twice", text: "backendPools: [{name: a, targets: [10.0.0.4, {address: 10.0.0.4, weight: 2}, '10.0.0.4:81']}]\n", want: []string{
+		`appgw.yaml:1: backendPools[0].targets[1]: is the same as targets[0]; remove one (weight gives a target more requests)`,
+	}},
 	{name: "settings", text: `backendSettings:
   - name: a
     protocol: h2c

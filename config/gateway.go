@@ -8,7 +8,10 @@ import (
 // Gateway is the whole configuration of one appgw process: pure data, decoded
 // strictly, with every default filled in and every name checked.
 //
-// It is immutable once Load returns it.
+// It is immutable once LoadGateway or ParseGateway returns it. File names in
+// it are absolute or relative to the working directory: they have been joined
+// to the directory of the configuration file. What each key is called, and
+// which values it takes, stands in keys.go and docs/configuration.md.
 type Gateway struct {
 	Admin   Admin
 	Metrics Metrics
@@ -32,7 +35,7 @@ type Gateway struct {
 	Drain time.Duration
 
 	// ErrorPages are files served for errors that the gateway itself
-	// answers, by status; a listener's own pages win.
+	// answers, by status (400 to 599); a listener's own pages win.
 	ErrorPages map[int]string
 
 	Listeners       []Listener
@@ -113,7 +116,8 @@ const (
 // address when their host names differ (Azure: multi-site listeners); one
 // without host names takes what no other wants (basic listener).
 type Listener struct {
-	Name     string
+	Name string
+	// Address has port 0, any free port, on loopback addresses only.
 	Address  netip.AddrPort // unspecified address (":8080"): Addr() is the IPv6 unspecified address, all families
 	Protocol ListenerProtocol
 	// HostNames are exact names or patterns with * and ?, in lower case
@@ -202,7 +206,7 @@ type Target struct {
 	Host   string // IP literal or DNS name in lower case; empty for a unix socket
 	Port   int    // 0: the backend settings' port
 	Unix   string // path of a unix socket ("unix:/run/app.sock")
-	Weight int    // 1..1000, default 1
+	Weight int    // 1..1000, default 1; no target is twice in a pool
 }
 
 // BackendProtocol is how the gateway speaks to a backend.
@@ -225,7 +229,7 @@ type BackendSettings struct {
 	HostName       string        // Host sent to the backend; empty: the client's
 	// PickHostFromBackend sends the target's own name as Host.
 	PickHostFromBackend bool
-	PathOverride        string // replaces the part matched by the path rule; empty: none
+	PathOverride        string // begins with /; replaces the part matched by the path rule; empty: none
 	Probe               string // a Probe's name; empty: the default probe; "off": none
 	Retries             Retries
 	MaxConnections      int // per member; 0: no limit
@@ -310,7 +314,7 @@ type PathMap struct {
 
 // PathRule sends the paths it lists somewhere.
 type PathRule struct {
-	Paths []string // start with /, * only at the very end; matched without regard to case
+	Paths []string // start with /, * only at the very end; ASCII, matched without regard to case
 	Action
 	Pos Pos
 }
@@ -326,18 +330,21 @@ type Action struct {
 // Redirect answers with a Location.
 type Redirect struct {
 	Name           string
-	Status         int    // 301 permanent, 302 found, 303 seeOther, 307 temporary
-	TargetURL      string // absolute http or https URL; exclusive with TargetListener
+	Status         int    // 301 permanent, 302 found (default), 303 seeOther, 307 temporary
+	TargetURL      string // absolute http or https URL without query and fragment; exclusive with TargetListener
 	TargetListener string
-	IncludePath    bool
-	IncludeQuery   bool
+	IncludePath    bool // default true
+	IncludeQuery   bool // default true
 	Pos            Pos
 }
 
 // Rule binds a listener to a path map or an action.
 type Rule struct {
-	Name     string
-	Priority int // 1..20000, 1 first; 0: none, then the most specific host wins
+	Name string
+	// Priority is 1..20000, 1 first; 0: none. Of the listeners on an address,
+	// those whose rule has a priority come before those whose rule has none,
+	// of which the most specific host wins.
+	Priority int
 	Listener string
 	PathMap  string // exclusive with the action
 	Action

@@ -245,8 +245,14 @@ func bodyMatch() value[string] {
 
 const maxPath = 1024
 
+// sloppy are characters that a path may not have by RFC 3986, and that
+// clients send all the same: a path rule can name them.
+const sloppy = "\"<>^{|}`"
+
 // checkPath checks what paths of all keys have in common: they begin with a
 // slash and are what a request line can carry (RFC 3986 3.3).
+//
+// The characters of and are allowed beside them.
 func checkPath(s, and string) error {
 	if !strings.HasPrefix(s, "/") {
 		return fmt.Errorf("must begin with /, not %s", quote(s))
@@ -259,7 +265,7 @@ func checkPath(s, and string) error {
 		switch {
 		case b == '%' && !isEscape(s[i:]):
 			return fmt.Errorf("%s has a %% without two hexadecimal digits; write %%25 for the character itself", quote(s))
-		case b <= ' ' || b >= 0x7f || strings.IndexByte(`"<>\^{|}`+"`", b) >= 0:
+		case b <= ' ' || b >= 0x7f || b == '\\' || strings.IndexByte(sloppy, b) >= 0 && strings.IndexByte(and, b) < 0:
 			return fmt.Errorf("%s has a character that a path cannot have; percent-encode it: %%%02X", quote(s), b)
 		case strings.IndexByte("?#*", b) >= 0 && strings.IndexByte(and, b) < 0:
 			return fmt.Errorf("%s must not have %c", quote(s), b)
@@ -289,7 +295,7 @@ func probePath() value[string] {
 // path can match is refused here rather than never met.
 func pathPattern() value[string] {
 	return textThat(schema{"pattern": `^/[^?#*]*\*?$`, "maxLength": maxPath}, func(s string) (string, error) {
-		if err := checkPath(strings.TrimSuffix(s, "*"), ""); err != nil {
+		if err := checkPath(strings.TrimSuffix(s, "*"), sloppy); err != nil {
 			if strings.Contains(strings.TrimSuffix(s, "*"), "*") {
 				return "", fmt.Errorf("%s has a * that is not at its very end; only /images/* is possible", quote(s))
 			}

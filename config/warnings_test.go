@@ -106,6 +106,23 @@ pathMaps:
 		`appgw.yaml:12: pathMaps[0].paths[1].paths[2]: "/A" can never match: "/a" in paths[0] comes first and takes it; order the more specific before`,
 		`appgw.yaml:13: pathMaps[0].paths[2].paths[0]: "/ab" can never match: "/a*" in paths[1] comes first and takes it; order the more specific before`,
 	}},
+	{name: "no listeners", text: "admin: {}\n", want: []string{"appgw.yaml:1: there are no listeners; nothing is served"}},
+	{name: "double slash", text: backends + `
+listeners: [{name: web, address: 80}]
+rules: [{name: web, listener: web, pathMap: m}]
+pathMaps: [{name: m, default: {backendPool: app, backendSettings: plain}, paths: [{paths: [/a//b, "/{id}|*"], backendPool: app, backendSettings: plain}]}]
+`, want: []string{`appgw.yaml:7: pathMaps[0].paths[0].paths[0]: "/a//b" can never match: every listener merges //; write one slash, or duplicateSlashes: keep`}},
+	{name: "redirect to a listener that does not serve the host", text: backends + `
+listeners:
+  - {name: web, address: 80, hostNames: [shop.example, old.example, api.example]}
+  - {name: shop, address: 443, hostNames: ["shop.example"], ` + certificate + `}}
+  - {name: api, address: 443, hostNames: ["api.example"], ` + certificate + `}}
+redirects: [{name: to-https, target: {listener: shop}}]
+rules:
+  - {name: web, listener: web, redirect: to-https}
+  - {name: shop, listener: shop, backendPool: app, backendSettings: plain}
+  - {name: api, listener: api, backendPool: app, backendSettings: plain}
+`, want: []string{`appgw.yaml:11: rules[0].redirect: no listener on the address of listener "shop" serves "old.example"; clients would meet 404`}},
 	{name: "redirects that end", text: backends + `
 listeners:
   - {name: web, address: 80}
