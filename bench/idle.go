@@ -37,7 +37,7 @@ func (b *bench) runIdle(ctx context.Context, group []benchCase) (rows []report.R
 	if err := startAll(ctx, field); err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, 3*time.Second); err != nil { // let them settle
+	if err := pause(ctx, min(b.rest, 3*time.Second)); err != nil { // let them settle
 		return nil, err
 	}
 	var idlers []*idler

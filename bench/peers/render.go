@@ -49,6 +49,7 @@ type kind struct {
 	files   map[string]string // file in Setup.Dir: its template
 	args    func(dir string) []string
 	version []string
+	workers bool // each worker is a process of its own
 	bothPEM bool // certificate and key in one file
 	logs    string
 }
@@ -69,6 +70,7 @@ func kindOf(system string) (kind, error) {
 				return []string{"-p", dir, "-c", dir + "/nginx.conf", "-e", dir + "/error.log"}
 			},
 			version: []string{"-v"},
+			workers: true,
 			logs:    "combined format to a file, buffered (64k, flushed each second)",
 		},
 		"haproxy": {

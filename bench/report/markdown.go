@@ -218,6 +218,21 @@ func (d *Document) notes(w io.Writer, style Style) {
 		if row, ok := d.Row(name, "appgw", "on"); ok && row.Rate > 0 {
 			fmt.Fprintf(w, " (%.0f requests/s with logs on)", row.Rate)
 		}
+		if agreed := d.agreed(name); agreed != "" {
+			fmt.Fprintf(w, "; agreed on %s", agreed)
+		}
 		fmt.Fprintln(w)
 	}
+}
+
+// agreed lists the TLS parameters that were agreed on in a case: one, unless
+// the systems differ and the comparison with it.
+func (d *Document) agreed(name string) string {
+	var all []string
+	for _, row := range d.Results {
+		if row.Case == name && row.TLS != "" && !slices.Contains(all, row.TLS) {
+			all = append(all, row.TLS)
+		}
+	}
+	return strings.Join(all, " and ")
 }

@@ -158,11 +158,12 @@ func TestTheTablesShowFiguresErrorsAndNotes(t *testing.T) {
 	d := new(Document)
 	bad := Summarize(Row{Case: "get128", System: "nginx", Logs: "off", Loop: "closed"}, []Sample{
 		{CPU: 17.25, RPS: 54321, P50: 1, P99: 2.5, RSS: 24, Errors: map[string]int64{"wrong status": 3}},
-		{CPU: 18.25, RPS: 56789, P50: 1, P99: 3.5, RSS: 24},
+		{CPU: 18.25, RPS: 56789, P50: 1, P99: 3.5, RSS: 24, TLS: "TLS 1.3 A"},
 	})
+	other := Row{Case: "get128", System: "haproxy", Logs: "off", TLS: "TLS 1.3 B", Rounds: 1}
 	idle := Summarize(Row{Case: "idle5000", System: "nginx", Logs: "on", Loop: "idle"}, []Sample{{IdleKiB: 2.25, RSS: 30, PSS: 20}})
 	d.Merge(Info{ID: "now", Commit: "abc", Rounds: 2, Versions: map[string]string{"nginx": "1.22"}}, []Row{
-		bad, idle, {Case: "get128", System: "appgw", Logs: "off", Note: "did not start"},
+		bad, idle, other, {Case: "get128", System: "appgw", Logs: "off", Note: "did not start"},
 	})
 	text := string(d.Markdown(styleFor("get128", "idle5000")))
 	for _, want := range []string{
@@ -171,7 +172,7 @@ func TestTheTablesShowFiguresErrorsAndNotes(t *testing.T) {
 		"| idle5000 | nginx | 2.2 | 30.0 | 20.0 | 0 |",
 		"- nginx: 1.22; access log: combined",
 		"| get128 | CPU us/request | | | | <= 0.95 | not measured |",
-		"- get128: small replies",
+		"- get128: small replies; agreed on TLS 1.3 A and TLS 1.3 B\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
