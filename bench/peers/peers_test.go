@@ -167,6 +167,10 @@ func tryPeer(t *testing.T, system string, s Setup) {
 	if want := map[string]int{"nginx": 3, "haproxy": 1, "caddy": 1}[system]; len(p.PIDs) != want {
 		t.Errorf("processes %v, want %d", p.PIDs, want)
 	}
+	p.Setup.Workers++
+	if err := p.listProcesses(); system == "nginx" && err == nil {
+		t.Error("a worker that is missing is not missed")
+	}
 	drive(t, o, &requests)
 	if s.Single {
 		o.Addr, o.TLS = s.HTTPS, &load.TLSOptions{ServerName: SingleHost, CertFile: s.Cert}
