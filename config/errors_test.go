@@ -283,6 +283,33 @@ listeners:
 	{name: "target twice", text: "backendPools: [{name: a, targets: [10.0.0.4, {address: 10.0.0.4, weight: 2}, '10.0.0.4:81']}]\n", want: []string{
 		`appgw.yaml:1: backendPools[0].targets[1]: is the same as targets[0]; remove one (weight gives a target more requests)`,
 	}},
+	{name: "settings' texts", text: `backendSettings:
+  - {name: a, hostName: "::1", affinity: {cookie: ""}}
+  - {name: b, hostName: "[::1]:0", affinity: {cookie: ` + strings.Repeat("x", 65) + `}}
+  - {name: c, hostName: "a b", pathOverride: /%2}
+probes: [{name: a, match: {body: "` + strings.Repeat("x", 4091) + `"}}]
+redirects: [{name: a, target: {url: "http://a:b:c/"}}, {name: b, target: {url: "http://1.2.3/"}}]
+`, want: []string{
+		`appgw.yaml:2: backendSettings[0].hostName: write an IPv6 address in brackets: [::1]`,
+		`appgw.yaml:2: backendSettings[0].affinity.cookie: a cookie's name has 1 to 64 characters`,
+		`appgw.yaml:3: backendSettings[1].hostName: must be a host name with or without a port, such as app.example, not "[::1]:0"`,
+		`appgw.yaml:3: backendSettings[1].affinity.cookie: a cookie's name has 1 to 64 characters`,
+		`appgw.yaml:4: backendSettings[2].hostName: "a b" is not a host name: a label has letters, digits and -, not ' '`,
+		`appgw.yaml:4: backendSettings[2].pathOverride: "/%2" has a % without two hexadecimal digits; write %25 for the character itself`,
+		`appgw.yaml:5: probes[0].match.body: must be at most 4090 bytes, not 4091`,
+		`appgw.yaml:6: redirects[0].target.url: must be a URL such as https://shop.example/, not "http://a:b:c/"`,
+		`appgw.yaml:6: redirects[1].target.url: "1.2.3" is neither an IP address nor a host name, whose last label is not a number`,
+	}},
+	{name: "names among many", text: manyPools + `
+listeners: [{name: a, address: 1}, {name: b, address: 2}]
+rules:
+  - {name: a, listener: a, backendPool: pool-11x, backendSettings: plain}
+  - {name: b, listener: b, backendPool: something-else, backendSettings: plain}
+backendSettings: [{name: plain}]
+`, want: []string{
+		`appgw.yaml:4: rules[0].backendPool: there is no backend pool "pool-11x"; did you mean pool-11?`,
+		`appgw.yaml:5: rules[1].backendPool: there is no backend pool "something-else"; known: pool-10, pool-11, pool-12, pool-13, pool-14, pool-15, pool-16, pool-17, pool-18, pool-19, ...`,
+	}},
 	{name: "settings", text: `backendSettings:
   - name: a
     protocol: h2c
@@ -478,6 +505,9 @@ rules: [{name: a, listener: a, pathMap: m}]
 		`appgw.yaml:13: pathMaps[0].paths[3].redirect: redirects for ever: a client comes back to listener "a" with the same path; change the target`,
 	}},
 }
+
+const manyPools = `backendPools: [{name: pool-10}, {name: pool-11}, {name: pool-12}, {name: pool-13}, {name: pool-14}, {name: pool-15}, ` +
+	`{name: pool-16}, {name: pool-17}, {name: pool-18}, {name: pool-19}, {name: pool-20}]`
 
 func TestRefusedConfigurations(t *testing.T) {
 	for _, tt := range refused {

