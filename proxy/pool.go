@@ -241,3 +241,16 @@ func (s BackendState) String() string {
 
 // MarshalText makes the state readable in JSON.
 func (s BackendState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote; a state of another version is
+// Unknown.
+func (s *BackendState) UnmarshalText(text []byte) error {
+	for t := Unknown; t <= Drained; t++ {
+		if t.String() == string(text) {
+			*s = t
+			return nil
+		}
+	}
+	*s = Unknown
+	return nil
+}
