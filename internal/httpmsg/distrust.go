@@ -15,12 +15,19 @@ func DropUnsafeNames(f *Fields) {
 
 func safeName(name []byte) bool {
 	for _, c := range name {
-		if !isAlnum(c) && c != '-' {
+		if !safe[c] {
 			return false
 		}
 	}
 	return true
 }
+
+var safe = func() (t [256]bool) {
+	for c := range t {
+		t[c] = isAlnum(byte(c)) || c == '-'
+	}
+	return t
+}()
 
 // isAlnum reports whether c is an ASCII letter or digit.
 func isAlnum(c byte) bool {

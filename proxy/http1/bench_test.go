@@ -107,6 +107,7 @@ func TestTheHotPathAllocatesNothing(t *testing.T) {
 	browser, answer := []byte(browserHead), []byte(responseHead)
 	refused := []byte(head("GET / HTTP/1.1", "Host: a,b"))
 	body := []byte("5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n")
+	announced := []byte("a")
 	tests := []struct {
 		name string
 		do   func()
@@ -122,7 +123,7 @@ func TestTheHotPathAllocatesNothing(t *testing.T) {
 				p = p[n:]
 			}
 			trailers.Reset(nil)
-			chunks.Trailers(trailers, []byte("a"))
+			chunks.Trailers(trailers, announced)
 			out = AppendChunkHead(AppendStatusLine(out[:0], 200, nil), 4096)
 		}},
 	}

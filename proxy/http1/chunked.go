@@ -265,6 +265,10 @@ func (c *ChunkReader) takeTrailer(src []byte) int {
 		c.fail(errTrailerSize)
 		return n
 	}
+	if k := len(c.trailer); k > c.lineAt && c.trailer[k-1] == '\r' && src[0] != '\n' {
+		c.fail(errChunkBreak)
+		return n
+	}
 	c.trailer = append(c.trailer, src[:n]...)
 	if complete {
 		c.trailerLine()
