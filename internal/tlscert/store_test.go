@@ -205,6 +205,17 @@ func TestKeyTypeChoosesAmongTwins(t *testing.T) {
 	}
 }
 
+func TestDefaultIsNotAnotherSitesCertificate(t *testing.T) {
+	dir := t.TempDir()
+	s := mustLoad(t, Options{},
+		issue{names: []string{"a.example"}, serial: 1}.source(t, dir, "web", "ecdsa"),
+		issue{names: []string{"c.example"}, serial: 2, rsa: true}.source(t, dir, "web", "other"),
+	)
+	if got := serialFor(t, s.Set("web"), hello("", tls.PSSWithSHA256)); got != 1 {
+		t.Errorf("certificate %d, want the first", got)
+	}
+}
+
 func TestLoadReportsEveryError(t *testing.T) {
 	dir := t.TempDir()
 	good := issue{names: []string{"a.example"}}.source(t, dir, "good", "good")
