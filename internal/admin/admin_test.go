@@ -397,7 +397,9 @@ func TestNameThatLeadsElsewhereIsRefused(t *testing.T) {
 	s := newAdmin(t, Options{Address: "gateway.local:0", Listen: func(ctx context.Context, lc *net.ListenConfig, network, _ string) (net.Listener, error) {
 		return daemon.Listen(ctx, lc, network, "0.0.0.0:0")
 	}})
-	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "not loopback") {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Run(ctx); err == nil || !strings.Contains(err.Error(), "not loopback") {
 		t.Errorf("Run = %v", err)
 	}
 }

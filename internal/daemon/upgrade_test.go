@@ -59,6 +59,11 @@ func serveForTest(dir string) error {
 	if string(failure) == "hasty" {
 		u.Timeout = 300 * time.Millisecond
 	}
+	admin, err := u.Listen(context.Background(), nil, "unix", filepath.Join(dir, "admin"))
+	if err != nil {
+		return err
+	}
+	d.Support = []Task{&echo{ready: make(chan struct{}), listeners: []net.Listener{admin}}}
 	task, err := newEcho(u, dir)
 	if err != nil {
 		return err
@@ -78,14 +83,11 @@ type echo struct {
 func newEcho(u *Upgrader, dir string) (*echo, error) {
 	ctx := context.Background()
 	e := &echo{ready: make(chan struct{})}
-	for _, at := range [][2]string{{"tcp", "127.0.0.1:0"}, {"unix", filepath.Join(dir, "admin")}} {
-		l, err := u.Listen(ctx, nil, at[0], at[1])
-		if err != nil {
-			return nil, err
-		}
-		e.listeners = append(e.listeners, l)
+	l, err := u.Listen(ctx, nil, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	e.listeners = append(e.listeners, l)
 	if e.udp, err = u.ListenPacket(ctx, nil, "udp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
@@ -118,13 +120,17 @@ func (e *echo) Run(ctx context.Context) error {
 			}
 		})
 	}
-	all.Go(e.echoDatagrams)
+	if e.udp != nil {
+		all.Go(e.echoDatagrams)
+	}
 	close(e.ready)
 	<-ctx.Done()
 	for _, l := range e.listeners {
 		l.Close()
 	}
-	_ = e.udp.SetReadDeadline(time.Unix(1, 0)) // finish the one being answered
+	if e.udp != nil {
+		_ = e.udp.SetReadDeadline(time.Unix(1, 0)) // finish the one being answered
+	}
 	all.Wait()
 	return nil
 }
@@ -188,10 +194,17 @@ func startServer(t *testing.T) *server {
 	s.first = exec.Command(exe)
 	s.first.Env = append(os.Environ(), roleVar+"="+s.dir, "GORACE=atexit_sleep_ms=0")
 	s.first.Stdout, s.first.Stderr = logFile, logFile
+	// A group of their own, so that a test that lost track can end them all.
+	s.first.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.first.Start(); err != nil {
 		t.Fatal(err)
 	}
 	s.pid = s.first.Process.Pid
+	t.Cleanup(func() {
+		if t.Failed() {
+			_ = unix.Kill(-s.first.Process.Pid, unix.SIGKILL)
+		}
+	})
 	t.Cleanup(s.stop)
 	s.await("to listen", func() bool {
 		addrs, err := os.ReadFile(filepath.Join(s.dir, "addrs"))
@@ -210,7 +223,7 @@ func (s *server) logged() string {
 // await waits for something that another process does.
 func (s *server) await(what string, done func() bool) {
 	s.t.Helper()
-	for range 3000 {
+	for range 1500 {
 		if done() {
 			return
 		}
@@ -445,6 +458,38 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 	}
 }
 
+// TestOldProcessAcceptsNoMoreWhileItDrains: nor on the sockets of tasks that
+// outlive the drain, or the operator would be answered by either process.
+func TestOldProcessAcceptsNoMoreWhileItDrains(t *testing.T) {
+	s := startServer(t)
+	old := s.pid
+	idle, err := net.Dial("tcp", s.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	if _, err := askOn(idle, bufio.NewReader(idle)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(old, unix.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	s.await("to be upgraded", func() bool { return strings.Contains(s.logged(), "upgraded: the new process serves") })
+	time.Sleep(50 * time.Millisecond)
+	for range 50 {
+		for _, at := range [][2]string{{"tcp", s.tcp}, {"unix", filepath.Join(s.dir, "admin")}} {
+			if s.pid = s.ask(at[0], at[1]); s.pid == old {
+				t.Fatalf("%s: the old process answered", at[0])
+			}
+		}
+	}
+	if _, ended := s.reap(old); ended {
+		t.Fatal("the old process did not wait for its connection")
+	}
+	idle.Close()
+	s.await("to have drained", func() bool { _, ended := s.reap(old); return ended })
+}
+
 func TestStopDuringAnUpgradeStopsBoth(t *testing.T) {
 	s := startServer(t)
 	write(t, filepath.Join(s.dir, "fail"), "hang")
@@ -653,6 +698,46 @@ func TestHandoverDescriptorFromOutsideIsChecked(t *testing.T) {
 		if _, _, err := receive(v); err == nil {
 			t.Errorf("receive(%q) succeeded", v)
 		}
+	}
+}
+
+func TestInheritedSocketsAreClosedOnExec(t *testing.T) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const at = 500 // where nothing else is; without the flag, as exec leaves them
+	for fd, f := range map[int]*os.File{at: theirs, at + 1: file} {
+		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs.Close()
+	if _, err := ours.WriteString(`{"sockets":[{"network":"tcp","address":":80"}]}` + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	p, all, err := receive(strconv.Itoa(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.conn.Close()
+	if len(all) != 1 || all[0].key != (key{"tcp", ":80"}) {
+		t.Fatalf("received %v", all)
+	}
+	defer all[0].file.Close()
+	if flags, err := unix.FcntlInt(at+1, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("flags %#x, %v", flags, err)
 	}
 }
 

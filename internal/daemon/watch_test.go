@@ -205,6 +205,7 @@ func TestWatcherSeesFurtherFilesAndNewDirectories(t *testing.T) {
 	w := watch(t, conf, cert)
 	replace(t, cert, "1")
 	w.expect("0 1")
+	w.settle()
 	// The directory goes and comes back as another one.
 	if err := os.Rename(filepath.Dir(cert), filepath.Join(other, "gone")); err != nil {
 		t.Fatal(err)
