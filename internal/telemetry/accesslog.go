@@ -185,12 +185,17 @@ func kick(c chan struct{}) {
 // output, which is closed then.
 func (l *AccessLog) Use(out *Output, format config.AccessFormat) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.use(out, format)
+}
+
+// use is Use with l.mu held.
+func (l *AccessLog) use(out *Output, format config.AccessFormat) {
 	if l.next != nil {
 		l.next.out.Close() // nothing was written to it
 	}
 	l.next = &change{out, format}
 	l.current, l.format = out, format
-	l.mu.Unlock()
 	kick(l.changed)
 }
 
@@ -199,13 +204,12 @@ func (l *AccessLog) Use(out *Output, format config.AccessFormat) {
 // log stays as it is.
 func (l *AccessLog) Reopen() error {
 	l.mu.Lock()
-	old, format := l.current, l.format
-	l.mu.Unlock()
-	out, err := old.reopen()
+	defer l.mu.Unlock()
+	out, err := l.current.reopen()
 	if err != nil {
 		return err
 	}
-	l.Use(out, format)
+	l.use(out, l.format)
 	return nil
 }
 
