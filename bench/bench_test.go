@@ -141,7 +141,7 @@ func TestAWholeRun(t *testing.T) {
 	}
 	out, tmp := t.TempDir(), t.TempDir()
 	s := parse(t, "-systems", "nginx", "-cases", "get128,open_get128,handshake_hybrid,idle5000", "-rounds", "2",
-		"-duration", "150ms", "-warmup", "50ms", "-rest", "50ms", "-out", out, "-tmp", tmp)
+		"-duration", "400ms", "-warmup", "50ms", "-rest", "50ms", "-out", out, "-tmp", tmp)
 	s.cases[slices.IndexFunc(s.cases, func(c benchCase) bool { return c.idle })].conns = 200
 	if err := runBench(context.Background(), s); err != nil {
 		t.Fatal(err)

