@@ -114,8 +114,9 @@ func TestKnownFields(t *testing.T) {
 }
 
 func slowKnown(name string) ID {
+	lower := string(AppendLower(nil, []byte(name)))
 	for id := Other + 1; id < numIDs; id++ {
-		if EqualFold([]byte(name), names[id]) {
+		if lower == names[id] {
 			return id
 		}
 	}
@@ -126,11 +127,15 @@ func TestFoldingIsForLettersOnly(t *testing.T) {
 	for a := range 256 {
 		for b := range 256 {
 			want := strings.EqualFold(string(rune(a)), string(rune(b))) && a < 0x80 && b < 0x80 || a == b
-			if got := EqualFold([]byte{byte(a)}, string([]byte{byte(b)})); got != want {
-				t.Errorf("%#x and %#x: %v", a, b, got)
-			}
-			if got := EqualFoldBytes([]byte{byte(a)}, []byte{byte(b)}); got != want {
-				t.Errorf("%#x and %#x: %v", a, b, got)
+			for _, before := range []int{3, 11} {
+				x := append(make([]byte, before, 32), byte(a), 'z')
+				y := append(make([]byte, before, 32), byte(b), 'Z')
+				if got := EqualFold(x, string(y)); got != want {
+					t.Errorf("%#x and %#x behind %d bytes: %v", a, b, before, got)
+				}
+				if got := EqualFoldBytes(x, y); got != want {
+					t.Errorf("%#x and %#x behind %d bytes: %v", a, b, before, got)
+				}
 			}
 		}
 	}

@@ -106,6 +106,7 @@ var hostileChunks = []struct{ name, in string }{
 	{"14 bare LF ends trailers", "0\r\n\n"},
 	{"14 bare LF in trailers", "0\r\nA: b\nC: d\r\n\r\n"},
 	{"14 bare CR in trailers", "0\r\nA: b\rC: d\r\n\r\n"},
+	{"14 bare CR in an open line", "0\r\nA\rB"},
 	{"14 fold", "0\r\nA: b\r\n c\r\n\r\n"},
 	{"14 no colon", "0\r\nabc\r\n\r\n"},
 	{"14 pseudo field", "0\r\n:path: /\r\n\r\n"},

@@ -83,6 +83,7 @@ func TestForwardedFields(t *testing.T) {
 	tests := []struct{ name, head, want string }{
 		{"as they came", head("GET / HTTP/1.1", "host: A", "x-ODD:1", "X-Even:  2 "), "host: A\r\nx-ODD:1\r\nX-Even:  2 \r\n"},
 		{"host and length restated", head("GET / HTTP/1.1", "Host:\tA ", "content-length:007"), "Host: A\r\ncontent-length: 7\r\n"},
+		{"length with odd white space", head("GET / HTTP/1.0", "Content-Length:\t7"), "Content-Length: 7\r\n"},
 		{"host of the target", head("GET http://b/ HTTP/1.1", "X: y", "HOST: a"), "X: y\r\nHOST: b\r\n"},
 		{"host of the target only", head("GET http://b/ HTTP/1.0", "X: y"), "X: y\r\nHost: b\r\n"},
 	}

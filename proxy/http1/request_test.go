@@ -164,6 +164,7 @@ var hostileRequests = []struct {
 	{"4 empty", head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding:"), 400},
 	{"4 gzip", head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: gzip, chunked"), 501},
 	{"5 coding twice", head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), 400},
+	{"5 coding twice behind a number", head("POST / HTTP/1.1", "X: 5", "Host: a", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), 400},
 	{"5 chunked twice", head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked, chunked"), 400},
 	{"6 coding in HTTP/1.0", head("POST / HTTP/1.0", "Host: a", "Transfer-Encoding: chunked"), 400},
 	{"7 space before colon", head("POST / HTTP/1.1", "Host: a", "Content-Length : 5"), 400},
