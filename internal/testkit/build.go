@@ -74,7 +74,7 @@ func build(pkg string, flags []string) (string, error) {
 	defer unlock()
 	name := filepath.Base(pkg)
 	fresh := filepath.Join(dir, name+".new")
-	args := append([]string{"build", "-trimpath", "-o", fresh}, append(flags, pkg)...)
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-o", fresh}, append(flags, pkg)...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), cgo(flags))

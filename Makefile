@@ -1,0 +1,47 @@
+# Everything that is done with this repository. Needs Go and make; what else a target needs it installs itself on Debian when
+# root, and otherwise says what is missing (scripts/need.sh).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: build run test check bench clean help tools-test tools-bench
+
+# git is not needed to build: a source archive is "devel".
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BENCHFLAGS ?=
+RUNFLAGS ?=
+# Rules with something to say also when they hold: long functions, blocks of documents that are not run.
+TOLD := TestFunctionsAreShort|TestCommandsInDocuments|TestConfigurationsInDocuments|TestExampleFiles
+
+build: ## build bin/appgw, one static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/appgw ./cmd/appgw
+
+run: build ## build, start the demo and print what to try
+	bin/appgw demo $(RUNFLAGS)
+
+test: tools-test ## run every test: rules, examples and commands of the documents, units, long suites (about ten minutes)
+	scripts/test.sh check race plain long
+
+check: ## gofmt, vet, staticcheck, and the rules of this repository as tests
+	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l $$(git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go' -not -path './bin/*')); \
+		test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test -count=1 -v -run '$(TOLD)' ./test/hygiene
+	go test -count=1 -skip '$(TOLD)' ./test/hygiene
+
+bench: build tools-bench ## measure against nginx, HAProxy and Caddy; BENCHFLAGS="-quick" for four minutes
+	go run ./bench $(BENCHFLAGS)
+
+clean: ## remove what was built
+	rm -rf bin bench/out
+	go clean -testcache
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# gcc is for the race detector, the rest for the commands that documents show.
+tools-test:
+	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git
+
+tools-bench:
+	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk

@@ -1,0 +1,52 @@
+#!/bin/sh
+# test.sh SECTION... runs the tests in sections, each with its result and time. It goes on after a failed section and fails
+# at the end, so that one run shows everything.
+#
+#   check  gofmt, vet, staticcheck, the rules of the repository, configurations and commands of the documents
+#   race   every package under the race detector
+#   plain  every package without it: direct system calls and allocation ceilings exist only there
+#   long   the long suites (GATEHOUSE_LONG) of test/, one at a time, because they measure
+set -eu
+
+failed=''
+section() {
+	name=$1
+	shift
+	echo
+	echo "=== $name"
+	began=$(date +%s)
+	if "$@" </dev/null; then
+		result=ok
+	else
+		result=FAILED
+		failed="$failed $name"
+	fi
+	echo "=== $name: $result after $(($(date +%s) - began)) s"
+}
+
+# The rules have run in check; they do not depend on how the tests are compiled.
+packages=$(go list ./... | grep -v '/test/hygiene$')
+ends=$(echo "$packages" | grep '/test/' || :)
+units=$(echo "$packages" | grep -v '/test/')
+
+for name in "$@"; do
+	# Lists of packages are words on purpose.
+	# shellcheck disable=SC2086
+	case $name in
+	check) section check make --no-print-directory check ;;
+	race) section race env CGO_ENABLED=1 go test -race -timeout 15m $packages ;;
+	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 15m $units ;;
+	long) [ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 25m $ends ;;
+	*)
+		echo "test.sh: no section $name" >&2
+		exit 2
+		;;
+	esac
+done
+
+echo
+if [ -n "$failed" ]; then
+	echo "FAILED:$failed"
+	exit 1
+fi
+echo "all sections passed"
