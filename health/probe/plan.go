@@ -1,0 +1,180 @@
+// Package probe has the checkers of package health: what it means to ask over
+// HTTP, HTTPS or TCP whether a backend is well.
+//
+// A [Plan] is compiled once from configuration and gives each backend its
+// checker. Probes reuse no connection: a probe that succeeds on an old
+// connection says nothing about whether a new one would be accepted.
+package probe
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gatehouse/config"
+	"gatehouse/health"
+)
+
+// maxPattern bounds the text looked for in a body, in characters (Azure).
+const maxPattern = 4090
+
+// defaultHost is the Host field of the default probe (Azure). It is never
+// used as SNI.
+const defaultHost = "127.0.0.1"
+
+// Subject is what is probed: a backend.
+type Subject struct {
+	Addr   netip.AddrPort
+	Unix   string // path of a unix socket, instead of Addr
+	Target string // configured host, a name or an IP address; empty for a unix socket
+}
+
+// Plan says how the backends of one pool and settings are probed.
+type Plan struct {
+	probe    config.Probe
+	settings config.BackendSettings
+	tls      *tls.Config
+	target   *url.URL // path and query
+}
+
+// Default is the probe of settings that name none (Azure): GET / with Host
+// 127.0.0.1 over the settings' protocol, every 30s, healthy on 200-399,
+// unhealthy after 3 failures.
+func Default(s config.BackendSettings) config.Probe {
+	p := config.Probe{
+		Host:               defaultHost,
+		Path:               "/",
+		Interval:           30 * time.Second,
+		Timeout:            30 * time.Second,
+		UnhealthyThreshold: 3,
+		HealthyThreshold:   1,
+	}
+	if s.Protocol == config.BackendHTTPS {
+		p.Protocol = config.ProbeHTTPS
+	}
+	return p
+}
+
+// Compile makes the plan for a probe; nil means the default probe. verify
+// says whom https backends must prove to be (roots, or InsecureSkipVerify);
+// the name is for the probe to choose. If verify is nil, the system's roots
+// decide.
+func Compile(p *config.Probe, s config.BackendSettings, verify *tls.Config) (*Plan, error) {
+	plan := &Plan{settings: s, tls: verify}
+	if p != nil {
+		plan.probe = *p
+	} else {
+		plan.probe = Default(s)
+	}
+	if err := plan.compile(); err != nil {
+		return nil, fmt.Errorf("probe %q: %w", plan.probe.Name, err)
+	}
+	return plan, nil
+}
+
+func (p *Plan) compile() error {
+	path := p.probe.Path
+	if path == "" {
+		path = "/"
+	}
+	target, err := url.ParseRequestURI(path)
+	if err != nil || !strings.HasPrefix(path, "/") {
+		return fmt.Errorf("path %q is not a path", path)
+	}
+	p.target = target
+	if n := utf8.RuneCountInString(p.probe.Match.Body); n > maxPattern {
+		return fmt.Errorf("the text to look for in the body has %d characters, more than %d", n, maxPattern)
+	}
+	if len(p.probe.Match.Status) == 0 {
+		p.probe.Match.Status = []config.StatusRange{{From: 200, To: 399}}
+	}
+	if p.tls == nil {
+		p.tls = &tls.Config{}
+	}
+	return nil
+}
+
+// Policy is how often to probe and what it takes to change a verdict.
+func (p *Plan) Policy() health.Policy {
+	return health.Policy{
+		Interval:           p.probe.Interval,
+		Timeout:            p.probe.Timeout,
+		UnhealthyThreshold: p.probe.UnhealthyThreshold,
+		HealthyThreshold:   p.probe.HealthyThreshold,
+		StartUnhealthy:     p.probe.StartUnhealthy,
+	}
+}
+
+// Checker returns the checker for one backend.
+func (p *Plan) Checker(s Subject) health.Checker {
+	network, address := "tcp", s.Addr.String()
+	if p.probe.Port != 0 {
+		address = netip.AddrPortFrom(s.Addr.Addr(), uint16(p.probe.Port)).String()
+	}
+	if s.Unix != "" {
+		network, address = "unix", s.Unix
+	}
+	if p.probe.Protocol == config.ProbeTCP {
+		return &TCP{Network: network, Address: address}
+	}
+	h := &HTTP{
+		Network: network,
+		Address: address,
+		Host:    p.host(s),
+		Target:  p.target,
+		Status:  p.probe.Match.Status,
+		Body:    p.probe.Match.Body,
+	}
+	if p.probe.Protocol == config.ProbeHTTPS {
+		h.TLS = p.tlsFor(s)
+	}
+	return h
+}
+
+// host is the Host field: the probe's, else the settings', else the target's.
+func (p *Plan) host(s Subject) string {
+	host := first(p.probe.Host, p.settings.HostName, s.Target, "localhost")
+	if strings.Contains(host, ":") && net.ParseIP(host) != nil {
+		host = "[" + host + "]"
+	}
+	return host
+}
+
+// tlsFor is the TLS configuration for one backend. The name is the probe's
+// own, else that of live traffic as far as it is known without a client. An
+// address counts only where it is said to be a server's name: as a Host or a
+// target it is no more than a way there.
+func (p *Plan) tlsFor(s Subject) *tls.Config {
+	return forName(p.tls, first(
+		serverName(p.probe.Host),
+		p.settings.TLS.ServerName,
+		serverName(p.settings.HostName),
+		serverName(s.Target),
+	))
+}
+
+// serverName is a Host without its port, and empty if it is an address.
+func serverName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return ""
+	}
+	return host
+}
+
+// first is the first text that is not empty.
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
