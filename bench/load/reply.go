@@ -67,18 +67,30 @@ func parseStatus(p []byte) (int, error) {
 	return status, nil
 }
 
-// fields walks the lines after the status line, each ended by CRLF.
+// fields walks the lines after the status line, each ended by CRLF. A line
+// with a lone LF or CR, or one that continues the line before, is refused:
+// others might see different fields in it.
 func (h *replyHead) fields(p []byte) error {
-	_, rest, _ := bytes.Cut(p, headEnd[:2])
+	status, rest, _ := bytes.Cut(p, headEnd[:2])
+	if !oneLine(status) {
+		return errMalformed
+	}
 	for len(rest) > 0 {
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, headEnd[:2])
+		if !oneLine(line) || len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+			return errMalformed
+		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		if err := h.field(name, value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func oneLine(p []byte) bool {
+	return bytes.IndexByte(p, '\n') < 0 && bytes.IndexByte(p, '\r') < 0
 }
 
 func (h *replyHead) field(name, value []byte) error {
