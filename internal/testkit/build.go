@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -73,6 +74,9 @@ func build(pkg string, flags []string) (string, error) {
 	}
 	defer unlock()
 	name := filepath.Base(pkg)
+	if slices.Contains(flags, "-race") {
+		name += "-race" // beside the other one, so that neither is linked again each time
+	}
 	fresh := filepath.Join(dir, name+".new")
 	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-o", fresh}, append(flags, pkg)...)
 	cmd := exec.Command("go", args...)
@@ -85,10 +89,8 @@ func build(pkg string, flags []string) (string, error) {
 }
 
 func cgo(flags []string) string {
-	for _, f := range flags {
-		if f == "-race" {
-			return "CGO_ENABLED=1" // the race detector's runtime needs it
-		}
+	if slices.Contains(flags, "-race") {
+		return "CGO_ENABLED=1" // the race detector's runtime needs it
 	}
 	return "CGO_ENABLED=0"
 }
