@@ -143,20 +143,30 @@ func parse6(b []byte) (addr [16]byte, ok bool) {
 		v := hexValue(b[:size])
 		addr[n], addr[n+1] = byte(v>>8), byte(v)
 		n += 2
-		if b = b[size:]; len(b) == 0 {
-			break
-		}
-		if b[0] != ':' || len(b) == 1 {
+		var double bool
+		if b, double, ok = colons(b[size:]); !ok || double && gap >= 0 {
 			return addr, false
 		}
-		if b = b[1:]; b[0] == ':' {
-			if gap >= 0 {
-				return addr, false
-			}
-			gap, b = n, b[1:]
+		if double {
+			gap = n
 		}
 	}
 	return spread(addr, n, gap, len(b) == 0)
+}
+
+// colons takes what separates a group from the next: nothing at the end, a
+// colon, or two.
+func colons(b []byte) (rest []byte, double, ok bool) {
+	if len(b) == 0 {
+		return b, false, true
+	}
+	if b[0] != ':' || len(b) == 1 {
+		return nil, false, false
+	}
+	if b[1] == ':' {
+		return b[2:], true, true
+	}
+	return b[1:], false, true
 }
 
 // spread moves the n bytes read so that the gap fills the address.

@@ -141,44 +141,55 @@ func settle(dst []byte, from, start int, more, duplicates bool) ([]byte, error) 
 // appendSegment appends a segment with its percent-encodings made canonical.
 func appendSegment(dst, b []byte, encodedSlash bool) ([]byte, error) {
 	for len(b) > 0 {
-		c := b[0]
-		switch {
+		switch c := b[0]; {
 		case pathPlain[c]:
 			dst = append(dst, c)
 			b = b[1:]
-			continue
-		case c == '\\':
-			return nil, errPathBackslash
-		case c != '%':
-			return nil, errPathByte
-		}
-		c, ok := unpercent(b)
-		if !ok {
-			return nil, errPathPercent
-		}
-		n := 1
-		switch {
-		case isUnreserved(c):
-			dst = append(dst, c)
-			b = b[3:]
-			continue
-		case c < ' ' || c == 0x7f:
-			return nil, errPathControl
-		case c == '\\':
-			return nil, errPathBackslash
-		case c == '/' && !encodedSlash:
-			return nil, errPathSlash
-		case c >= utf8.RuneSelf:
-			if n = encodedRune(b); n == 0 {
-				return nil, errPathUTF8
+		case c == '%':
+			n, err := encoded(b, encodedSlash)
+			if err != nil {
+				return nil, err
 			}
-		}
-		for range n {
-			dst = append(dst, '%', capital(b[1]), capital(b[2]))
-			b = b[3:]
+			if n == 0 {
+				c, _ := unpercent(b)
+				dst = append(dst, c)
+				b = b[3:]
+			}
+			for range n {
+				dst = append(dst, '%', capital(b[1]), capital(b[2]))
+				b = b[3:]
+			}
+		case c == '\\':
+			return nil, errPathBackslash
+		default:
+			return nil, errPathByte
 		}
 	}
 	return dst, nil
+}
+
+// encoded judges the percent-encoded character that b begins with: how many
+// bytes of it stay encoded, 0 for an unreserved one.
+func encoded(b []byte, slash bool) (n int, err error) {
+	c, ok := unpercent(b)
+	switch {
+	case !ok:
+		return 0, errPathPercent
+	case isUnreserved(c):
+		return 0, nil
+	case c < ' ' || c == 0x7f:
+		return 0, errPathControl
+	case c == '\\':
+		return 0, errPathBackslash
+	case c == '/' && !slash:
+		return 0, errPathSlash
+	case c < utf8.RuneSelf:
+		return 1, nil
+	}
+	if n = encodedRune(b); n == 0 {
+		return 0, errPathUTF8
+	}
+	return n, nil
 }
 
 // unpercent decodes the percent-encoded byte that b begins with.

@@ -96,22 +96,6 @@ func (c *ChunkReader) fail(err error) {
 
 // step takes a byte of a size line or of the line end behind a chunk's data.
 func (c *ChunkReader) step(b byte) {
-	switch c.state {
-	case dataCR, dataLF:
-		want := byte('\r')
-		if c.state == dataLF {
-			want = '\n'
-		}
-		if b != want {
-			c.fail(errChunkBreak)
-			return
-		}
-		c.state = dataLF
-		if b == '\n' {
-			c.state, c.line, c.digits = sizeDigit, 0, 0
-		}
-		return
-	}
 	if c.line++; c.line > maxSizeLine {
 		c.fail(errChunkLine)
 		return
@@ -120,14 +104,28 @@ func (c *ChunkReader) step(b byte) {
 	case sizeDigit:
 		c.sizeDigit(b)
 	case sizeLF:
-		if b != '\n' {
-			c.fail(errChunkBreak)
-			return
+		if c.expect(b, '\n') {
+			c.sizeLineDone()
 		}
-		c.sizeLineDone()
+	case dataCR:
+		if c.expect(b, '\r') {
+			c.state = dataLF
+		}
+	case dataLF:
+		if c.expect(b, '\n') {
+			c.state, c.line, c.digits = sizeDigit, 0, 0
+		}
 	default:
 		c.extension(b)
 	}
+}
+
+// expect fails on any byte but the one of a line end that must come.
+func (c *ChunkReader) expect(b, want byte) bool {
+	if b != want {
+		c.fail(errChunkBreak)
+	}
+	return b == want
 }
 
 // sizeDigit takes a byte of the chunk size, or the one behind it.
@@ -162,13 +160,14 @@ func unhex(c byte) byte {
 // allows 16 bytes of framing per chunk and two per byte of data, so that no
 // one can make us read much more than the body.
 func (c *ChunkReader) sizeLineDone() {
-	c.state = chunkData
+	framing := c.line
+	c.state, c.line = chunkData, 0
 	if c.left == 0 {
-		c.state, c.lineAt = inTrailer, 0
+		c.state = inTrailer
 		return
 	}
 	data := int(min(c.left, maxChunkExcess)) // more makes no difference
-	if c.excess = max(c.excess+c.line-16-2*data, 0); c.excess > maxChunkExcess {
+	if c.excess = max(c.excess+framing-16-2*data, 0); c.excess > maxChunkExcess {
 		c.fail(errChunkExcess)
 	}
 }
@@ -180,39 +179,50 @@ func (c *ChunkReader) sizeLineDone() {
 // save that no white space is allowed in front of the first ";": that is the
 // size's place, where other parsers differ.
 func (c *ChunkReader) extension(b byte) {
-	next := broken
-	switch c.state {
-	case extNameStart:
-		next = pick(b, extNameStart, extName, broken)
-	case extName:
-		next = pick(b, extNameSpace, extName, extEnd(b, extValueStart))
-	case extNameSpace:
-		next = pick(b, extNameSpace, broken, extEnd(b, extValueStart))
-		if b == '\r' {
-			next = broken
-		}
-	case extValueStart:
-		next = pick(b, extValueStart, extValue, broken)
-		if b == '"' {
-			next = extQuoted
-		}
-	case extValue:
-		next = pick(b, extValueSpace, extValue, extEnd(b, broken))
-	case extValueSpace:
-		next = pick(b, extValueSpace, broken, broken)
-		if b == ';' {
-			next = extNameStart
-		}
-	case extQuotedEnd:
-		next = pick(b, extValueSpace, broken, extEnd(b, broken))
-	default:
-		next = quoted(b, c.state == extEscaped)
+	var next chunkState
+	if c.state < extValueStart {
+		next = c.extensionName(b)
+	} else {
+		next = c.extensionValue(b)
 	}
 	if next == broken {
 		c.fail(errChunkExt)
 		return
 	}
 	c.state = next
+}
+
+func (c *ChunkReader) extensionName(b byte) chunkState {
+	switch c.state {
+	case extNameStart:
+		return pick(b, extNameStart, extName, broken)
+	case extName:
+		return pick(b, extNameSpace, extName, extEnd(b, extValueStart))
+	}
+	if b == '\r' {
+		return broken // white space belongs in front of "=" and ";" only
+	}
+	return pick(b, extNameSpace, broken, extEnd(b, extValueStart))
+}
+
+func (c *ChunkReader) extensionValue(b byte) chunkState {
+	switch c.state {
+	case extValueStart:
+		if b == '"' {
+			return extQuoted
+		}
+		return pick(b, extValueStart, extValue, broken)
+	case extValue:
+		return pick(b, extValueSpace, extValue, extEnd(b, broken))
+	case extValueSpace:
+		if b == ';' {
+			return extNameStart
+		}
+		return pick(b, extValueSpace, broken, broken)
+	case extQuotedEnd:
+		return pick(b, extValueSpace, broken, extEnd(b, broken))
+	}
+	return quoted(b, c.state == extEscaped)
 }
 
 // pick chooses a state by the kind of byte.
