@@ -57,7 +57,7 @@ func serveForTest(dir string) error {
 		}
 	}
 	if string(failure) == "hasty" {
-		u.Timeout = 300 * time.Millisecond
+		u.Timeout = 3 * time.Second
 	}
 	admin, err := u.Listen(context.Background(), nil, "unix", filepath.Join(dir, "admin"))
 	if err != nil {
@@ -423,7 +423,7 @@ func TestNoConnectionIsLostAcrossUpgrades(t *testing.T) {
 func TestFailedUpgradeChangesNothing(t *testing.T) {
 	for _, tt := range []struct{ name, fail, want string }{
 		{"the new process dies", "die", "ended before it was ready: exit status 3"},
-		{"the new process does not get ready", "hang", "was ended: not ready within 300ms"},
+		{"the new process does not get ready", "hang", "was ended: not ready within 3s"},
 		{"the new binary knows nothing of this", "ignore", "ended before it was ready: exit status 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
