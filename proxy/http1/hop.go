@@ -36,8 +36,40 @@ func StripHopByHop(f *httpmsg.Fields, keepUpgrade bool) {
 			f.DeleteAt(i)
 		}
 	}
-	if !chunked {
+	if chunked {
+		keepTrailer(f)
+	} else {
 		f.Delete(httpmsg.Trailer)
+	}
+}
+
+// keepTrailer leaves in Trailer announcements only what may trail: the others
+// are dropped when they come, and some servers refuse a message that announces
+// them (row 14).
+func keepTrailer(f *httpmsg.Fields) {
+	for i := range f.Len() {
+		if id, live := f.IDAt(i); id != httpmsg.Trailer || !live {
+			continue
+		}
+		value, a := f.ValueAt(i), f.Arena()
+		n, same := len(a), true
+		for elem, rest, ok := httpmsg.NextElement(value); ok; elem, rest, ok = httpmsg.NextElement(rest) {
+			if !isToken(elem) || !mayTrail(elem) {
+				same = false
+				continue
+			}
+			if len(a) > n {
+				a = append(a, ", "...)
+			}
+			a = append(a, elem...)
+		}
+		switch {
+		case same:
+		case len(a) == n:
+			f.DeleteAt(i)
+		default:
+			f.SetValueAt(i, f.Kept(a, n))
+		}
 	}
 }
 
