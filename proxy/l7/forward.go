@@ -92,7 +92,18 @@ func (f *flow) holdBody(holds bool) (body []byte, whole, ok bool) {
 			return nil, false, false
 		}
 	}
-	return body, whole, true
+	return body, whole && !f.hasTrailers(), true
+}
+
+// hasTrailers reports whether trailer fields follow the body that is held:
+// they are sent behind it, as those of a body that streams.
+func (f *flow) hasTrailers() bool {
+	if f.req.Body != httpmsg.BodyChunked {
+		return false
+	}
+	f.resp.Reset(nil)
+	f.x.Trailers(&f.resp.Fields)
+	return f.resp.Len() > 0
 }
 
 // exchange finds a member that takes the request, and passes its response on.
