@@ -35,7 +35,7 @@ as file:line: path: message. The exit status is 0, or 1 if a start would fail.`,
 func check(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	next, warnings, err := dryBuild(ctx, fileSource(file))
 	for _, w := range warnings {
-		fmt.Fprintln(stderr, w)
+		fmt.Fprintln(stderr, "warning:", w)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)

@@ -2,7 +2,6 @@ package l7
 
 import (
 	"fmt"
-	"net/http"
 	"strconv"
 
 	"gatehouse/internal/httpmsg"
@@ -38,7 +37,7 @@ func (f *flow) startResponse(status int) *httpmsg.Response {
 	r := &f.resp
 	r.Reset(nil)
 	r.Status, r.Body = status, httpmsg.BodyLength
-	r.Reason = r.KeepString(http.StatusText(status))
+	r.Reason = r.KeepString(http1.ReasonPhrase(status))
 	r.AddString("Server", "Gatehouse")
 	r.Add(httpmsg.Date, r.KeepString("Date"), r.Keep(f.gw.dates.now()))
 	r.AddString("X-AppGW-Trace-Id", string(f.rec.TraceID[:]))
@@ -70,7 +69,7 @@ func (f *flow) errorPage(status int) *Page {
 
 // plainPage says no more than the status: reasons are for the log.
 func plainPage(status int) []byte {
-	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
+	text := fmt.Sprintf("%d %s", status, http1.ReasonPhrase(status))
 	return []byte("<!DOCTYPE html>\n<html><head><title>" + text + "</title></head>\n<body><h1>" + text + "</h1></body></html>\n")
 }
 
