@@ -75,6 +75,7 @@ func FuzzRequest(f *testing.F) {
 		head("OPTIONS http://b HTTP/1.1", "Host: [::1]:80"),
 		head("GET http://b:1?x HTTP/1.1", "Host: a", "Connection: host, cookie, x-a, close", "Cookie: a=b", "X-A: b"),
 		head("GET / HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: h2c, websocket", "HTTP2-Settings: x", "TE: trailers"),
+		head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "Trailer: X, Content-Length,,Y", "Trailer: Host"),
 		head("GET //a//b HTTP/1.1", "Host:a", "A:\tb ", "A: ", "a:c", "Pragma: no-cache"),
 	} {
 		f.Add([]byte(text))
@@ -182,6 +183,7 @@ func FuzzResponse(f *testing.F) {
 	for _, text := range []string{
 		responseHead,
 		head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Trailer: a"),
+		head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Trailer: Transfer-Encoding", "Trailer: @, b"),
 		head("HTTP/1.0 200 OK", "Content-Length: 007", "Connection: keep-alive"),
 		head("HTTP/1.1 204 No Content", "Content-Length: 1"),
 		head("HTTP/1.1 304 Not Modified", "Content-Length: 10"),

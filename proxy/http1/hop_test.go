@@ -25,6 +25,8 @@ func TestHopByHopFieldsAreStripped(t *testing.T) {
 			"Host: a\r\nCookie: b\r\nAuthorization: c\r\nContent-Length: 0\r\nContent-Type: d\r\nContent-MD5: e\r\n"},
 		{"coding and expectation", head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "Expect: 100-continue", "X-B: c"), false, plain},
 		{"announcement of trailers", head("POST / HTTP/1.1", "Host: a", "Trailer: X", "Transfer-Encoding: chunked", "Connection: trailer"), false, "Host: a\r\nTrailer: X\r\n"},
+		{"announcement of what may not trail", head("POST / HTTP/1.1", "Host: a", "Trailer: X, Host,, Y,@", "Trailer: Cookie", "Transfer-Encoding: chunked"), false,
+			"Host: a\r\nTrailer: X, Y\r\n"},
 		{"announcement without chunks", head("POST / HTTP/1.1", "Host: a", "Trailer: X", "X-B: c"), false, plain},
 		{"upgrade kept", head("GET / HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket"), true, "Host: a\r\nUpgrade: websocket\r\n"},
 	}
