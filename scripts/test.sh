@@ -34,9 +34,9 @@ for name in "$@"; do
 	# shellcheck disable=SC2086
 	case $name in
 	check) section check make --no-print-directory check ;;
-	race) section race env CGO_ENABLED=1 go test -race -timeout 15m $packages ;;
-	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 15m $units ;;
-	long) [ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 25m $ends ;;
+	race) section race env CGO_ENABLED=1 go test -race -timeout 10m $packages ;;
+	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 10m $units ;;
+	long) [ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends ;;
 	*)
 		echo "test.sh: no section $name" >&2
 		exit 2
