@@ -107,11 +107,16 @@ func (b *Backend) Attached() any {
 // false, and counts nothing, if the backend is at its limit or is draining;
 // then another must be picked.
 func (b *Backend) Begin() bool {
+	limit, ended := b.limit.Load(), int64(0)
+	if limit > 0 {
+		// Before the count, not after: what has ended by now is among the
+		// n, while of what ends later some may have begun after this.
+		ended = b.ended.Load()
+	}
 	n := b.begun.Add(1)
 	// The gate is read after the count: whoever shuts it either makes this
 	// fail, or counts this among what it waits for.
-	limit := b.limit.Load()
-	if b.closed.Load() || limit > 0 && n-b.ended.Load() > limit {
+	if b.closed.Load() || limit > 0 && n-ended > limit {
 		b.refused.Add(1)
 		b.End()
 		return false

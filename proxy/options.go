@@ -71,10 +71,11 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Fingerprint is the Options.Fingerprint of backend settings: what a kept
-// connection depends on.
-func Fingerprint(s config.BackendSettings) string {
-	return fmt.Sprintf("%d %q %t %+v", s.Protocol, s.HostName, s.PickHostFromBackend, s.TLS)
+// Fingerprint is the Options.Fingerprint of backend settings: what kept
+// connections, and the way to new ones, depend on. more is what the settings
+// only name, such as the contents of a CA file.
+func Fingerprint(s config.BackendSettings, more ...string) string {
+	return fmt.Sprintf("%d %q %t %v %+v %q", s.Protocol, s.HostName, s.PickHostFromBackend, s.ConnectTimeout, s.TLS, more)
 }
 
 // check validates what a picker or a dialler could choke on.

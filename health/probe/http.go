@@ -179,6 +179,7 @@ func short(s string) string {
 // then asks for the client's Host, which a probe does not know.
 func forName(c *tls.Config, name string) *tls.Config {
 	c = c.Clone()
+	c.ClientSessionCache = nil // each probe shakes hands in full, and sees the certificate of now
 	c.NextProtos = []string{"http/1.1"}
 	c.ServerName = name
 	if name != "" || c.InsecureSkipVerify {
