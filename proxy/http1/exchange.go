@@ -145,11 +145,12 @@ func bodyError(err error) error {
 var errBodyTimeout = &Error{Status: 408, Reason: "request body too slow", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
 
 // bodyDeadline is when the next byte must be there for the body to keep the
-// minimum rate.
+// minimum rate; without one, a body may be silent as long as a connection may
+// be idle.
 func (x *Exchange) bodyDeadline() int64 {
 	rate := int64(x.c.options.BodyMinRate)
 	if rate <= 0 {
-		return stream.Never
+		return stream.Now() + int64(x.c.options.IdleTimeout)
 	}
 	return x.bodyStart + int64(BodyGrace) + x.in.taken*int64(1e9)/rate
 }

@@ -19,7 +19,8 @@ type Handler interface {
 	// nothing of it may be kept.
 	Serve(x *Exchange)
 	// Refuse answers what could not be read as a request, or came too
-	// slowly. The connection is closed after it.
+	// slowly. The connection is closed after it; with a status of zero it is
+	// to be ended by Abort, without an answer.
 	Refuse(x *Exchange, why *Error)
 }
 
@@ -219,7 +220,9 @@ func (x *Exchange) moreHead(deadline int64) error {
 // The refusals that are the connection's and not the parser's.
 var (
 	errHeadTooLarge = &Error{Status: 431, Reason: "request head too large", Info: "ERRORINFO_INVALID_HEADER"}
-	errHeadTimeout  = &Error{Status: 408, Reason: "request head not complete in time", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
+	// No status: what such a peer sent is not worth an answer (row 67).
+	errProxyHeader = &Error{Reason: "PROXY header from a peer that may not send one", Info: "ERRORINFO_INVALID_REQUEST"}
+	errHeadTimeout = &Error{Status: 408, Reason: "request head not complete in time", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
 )
 
 // parse makes the request of a complete head of n bytes.
@@ -239,7 +242,9 @@ func (x *Exchange) parse(n int) bool {
 	x.wireFrom = start
 	x.in.startBody(start+n, x.req.Body, x.req.ContentLength)
 	x.bodyStart = x.HeadStart
-	x.closing = x.req.Close
+	// What comes behind a request to switch protocols may be of the new one:
+	// if it is not switched to, nobody can say what those bytes are (row 35).
+	x.closing = x.req.Close || x.req.UpgradeTo.Len > 0
 	return true
 }
 
@@ -251,11 +256,25 @@ func (x *Exchange) refuse(err error) bool {
 		x.c.Stream.Close()
 		return false
 	}
+	if e.Status == 400 && x.c.requests == 0 && isProxyHeader(x.in.buf[:x.in.end]) {
+		e = errProxyHeader
+	}
 	x.closing, x.lingers = true, true
 	x.in.done = true // whatever follows is not looked at
 	x.c.handler.Refuse(x, e)
+	if x.aborted {
+		x.c.Stream.Abort()
+		return false
+	}
 	x.goodbye()
 	return false
+}
+
+// isProxyHeader reports whether what came instead of a request is a PROXY
+// protocol header, which this peer is not to send.
+func isProxyHeader(b []byte) bool {
+	const v1, v2 = "PROXY ", "\r\n\r\n\x00\r\nQUIT\n"
+	return len(b) >= len(v1) && (string(b[:len(v1)]) == v1 || string(b[:len(v1)]) == v2[:len(v1)])
 }
 
 // end finishes the exchange; true keeps the connection for another request.

@@ -85,6 +85,9 @@ var requestErrors = [...]*Error{
 	manyLengths:     {400, "more than one Content-Length", infoLength},
 }
 
+// ErrTooManyFields refuses a request head with more fields than the limit.
+var ErrTooManyFields = requestErrors[tooMany]
+
 // responseErrors are the same faults in a backend's response.
 var responseErrors = func() (t [len(requestErrors)]*Error) {
 	for i, e := range requestErrors {

@@ -27,6 +27,7 @@ type flow struct {
 	secure   bool
 	trusted  bool
 
+	first    *Listener // stands for the address; nil when that was removed
 	listener *Listener // nil until the host is known
 	target   *Target   // nil until the path is known
 	stages   stages
@@ -68,7 +69,12 @@ func (g *Gateway) Refuse(x *http1.Exchange, why *http1.Error) {
 	if why.Status == 408 {
 		f.rec.Termination = telemetry.Termination{'C', 'R'}
 	}
-	f.refuse(why.Status, why.Reason, why.Info)
+	if why.Status == 0 {
+		f.rec.Reason, f.rec.ErrorInfo = why.Reason, why.Info
+		f.x.Abort()
+	} else {
+		f.refuse(why.Status, why.Reason, why.Info)
+	}
 	f.end()
 }
 
@@ -91,8 +97,9 @@ func (f *flow) begin(x *http1.Exchange) {
 	f.snap, f.lent = f.gw.acquire(f.shard), true
 	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.secure}
 	f.began, f.connected, f.answered = x.HeadStart, 0, 0
-	f.listener = nil
+	f.first, f.listener = nil, nil
 	if s := f.snap.sites(c.fe.ID); s != nil {
+		f.first = s.First()
 		f.listener = s.Find(f.req.Bytes(f.req.HostName))
 	} else {
 		x.CloseAfter()
@@ -129,8 +136,12 @@ func (f *flow) admit() bool {
 		f.refuse(508, "request came back to this gateway", "")
 		return false
 	}
+	if tooManyCookies(&f.req.Fields) {
+		f.refuse(431, "too many cookies", telemetry.ErrorInfoInvalidHeader)
+		return false
+	}
 	if f.req.Form == httpmsg.AsteriskForm {
-		f.req.Path = f.req.Target
+		f.req.Path = f.req.KeepString("*")
 		return true
 	}
 	return f.canonicalise()
@@ -280,7 +291,7 @@ func (f *flow) letGo() {
 // release drops what must not be kept in the pool.
 func (f *flow) release() {
 	f.letGo()
-	f.snap, f.x, f.req, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil
+	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
 	f.repin = false
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil

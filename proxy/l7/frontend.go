@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,8 +74,9 @@ type conn struct {
 	tlsVersion uint16
 	cipher     uint16
 	serverName string
-	handshake  int64 // how long the PROXY header and TLS took; -1: neither
-	trusted    bool  // the peer is a trusted proxy
+	handshake  int64      // how long the PROXY header and TLS took; -1: neither
+	trusted    bool       // the peer is a trusted proxy
+	counted    netip.Addr // what the connection counts as in clients
 
 	prev, next *conn
 }
@@ -114,20 +116,44 @@ func (fe *Frontend) admit(c *conn, all, perClient int, headTimeout time.Duration
 		fe.turnAway(c, m, telemetry.RejectConnections, refusal503)
 		return
 	}
-	if key := clientKey(c.Peer.Addr()); perClient > 0 && !c.trusted && key.IsValid() {
-		if !fe.gw.clients.add(key, perClient) {
-			m.LimitHit(c.Shard, telemetry.LimitConnectionsPerClient)
-			fe.turnAway(c, m, telemetry.RejectPerClient, refusal429)
-			return
-		}
-		defer fe.gw.clients.remove(key)
+	proxied := c.sites.First().ProxyFrom.Contains(c.Peer.Addr())
+	defer fe.uncount(c)
+	if !proxied && !fe.count(c, m, perClient) {
+		return
 	}
 	m.Opened(c.Shard)
 	defer m.Closed(c.Shard)
 	fe.conns.add(c)
 	defer fe.conns.remove(c)
-	if fe.establish(c, m, stream.Now()+int64(headTimeout)) {
-		c.Serve()
+	deadline := stream.Now() + int64(headTimeout)
+	if proxied && !(fe.identify(c, m, deadline) && fe.count(c, m, perClient)) {
+		return
+	}
+	if c.secure && !fe.handshake(c, m, deadline) {
+		return
+	}
+	c.Serve()
+}
+
+// count counts a connection as its client's; false when that has too many and
+// the connection was closed.
+func (fe *Frontend) count(c *conn, m *telemetry.Listener, perClient int) bool {
+	key := clientKey(c.Peer.Addr())
+	if perClient == 0 || c.trusted || !key.IsValid() {
+		return true
+	}
+	if !fe.gw.clients.add(key, perClient) {
+		m.LimitHit(c.Shard, telemetry.LimitConnectionsPerClient)
+		fe.turnAway(c, m, telemetry.RejectPerClient, refusal429)
+		return false
+	}
+	c.counted = key
+	return true
+}
+
+func (fe *Frontend) uncount(c *conn) {
+	if c.counted.IsValid() {
+		fe.gw.clients.remove(c.counted)
 	}
 }
 
@@ -152,21 +178,19 @@ func (fe *Frontend) turnAway(c *conn, m *telemetry.Listener, why telemetry.Rejec
 	c.Stream.Close()
 }
 
-// establish reads the PROXY header and does the TLS handshake, where they are
-// due; false when the connection was closed.
-func (fe *Frontend) establish(c *conn, m *telemetry.Listener, deadline int64) bool {
-	if c.sites.First().ProxyFrom.Contains(c.Peer.Addr()) {
-		if err := readProxyHeader(c, deadline); err != nil {
-			m.Rejected(c.Shard, telemetry.RejectProxyProtocol)
-			fe.gw.logLimited("PROXY header refused", "peer", c.Peer.Addr().String(), "error", err.Error())
-			c.Stream.Close() // without a reply (hostile-input row 67)
-			return false
-		}
-		c.handshake = stream.Now() - c.Opened
+// identify reads the PROXY header of a peer that must send one; false when
+// the connection was closed. Who is trusted is whom the header names, not the
+// load balancer that sent it: that one adds no fields, so that none are to be
+// believed for its sake.
+func (fe *Frontend) identify(c *conn, m *telemetry.Listener, deadline int64) bool {
+	if err := readProxyHeader(c, deadline); err != nil {
+		m.Rejected(c.Shard, telemetry.RejectProxyProtocol)
+		fe.gw.logLimited("PROXY header refused", "peer", c.Peer.Addr().String(), "error", err.Error())
+		c.Stream.Close() // without a reply (hostile-input row 67)
+		return false
 	}
-	if c.secure {
-		return fe.handshake(c, m, deadline)
-	}
+	c.handshake = stream.Now() - c.Opened
+	c.trusted = fe.gw.current.Load().Trusted.Contains(c.Peer.Addr())
 	return true
 }
 
@@ -221,10 +245,20 @@ var errNoListener = errors.New("no listener")
 // answerPlainHTTP tells a client that spoke HTTP to an HTTPS port.
 func (fe *Frontend) answerPlainHTTP(c *conn, err error) {
 	var notTLS tls.RecordHeaderError
-	if errors.As(err, &notTLS) && notTLS.Conn != nil {
+	if errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader) {
 		c.Stream.Write([]byte(refusal400), nil, nil)
 		c.Stream.CloseWrite()
 	}
+}
+
+// looksLikeHTTP tells requests from what is no worth an answer, such as PROXY
+// headers from peers that may not send any (row 67).
+func looksLikeHTTP(start [5]byte) bool {
+	switch string(start[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "DELET", "PATCH", "OPTIO":
+		return true
+	}
+	return false
 }
 
 // listenerFor returns the listener whose certificates a client is shown: that

@@ -39,6 +39,21 @@ func (f *flow) looped() bool {
 	return false
 }
 
+// maxCookies is how many cookies a request may carry (hostile-input row 60):
+// as many as Go's net/http takes apart.
+const maxCookies = 3000
+
+// tooManyCookies counts cookies without taking them apart.
+func tooManyCookies(q *httpmsg.Fields) bool {
+	n := 0
+	for i := range q.Len() {
+		if id, live := q.IDAt(i); id == httpmsg.Cookie && live {
+			n += 1 + bytes.Count(q.ValueAt(i), []byte(";"))
+		}
+	}
+	return n > maxCookies
+}
+
 // countForward takes one from Max-Forwards; true when none is left.
 func (f *flow) countForward(i int) bool {
 	n, err := strconv.ParseUint(string(f.req.ValueAt(i)), 10, 31)
@@ -167,9 +182,21 @@ func (f *flow) dropForwarding() (forwardedFor int, proto, host, port bool) {
 			f.keepForwarding(i, false)
 		case httpmsg.XOriginalHost, httpmsg.XOriginalURL, httpmsg.XAppGWTraceID:
 			q.DeleteAt(i)
+		case httpmsg.Other:
+			if !f.trusted && isForwarding(q, i) {
+				q.DeleteAt(i)
+			}
 		}
 	}
 	return forwardedFor, proto, host, port
+}
+
+// isForwarding reports whether a field is another one by which proxies vouch
+// for a request: X-Forwarded-Prefix, -User, -Ssl and so on (row 42).
+func isForwarding(q *httpmsg.Request, i int) bool {
+	const prefix = "x-forwarded-"
+	_, name, _, ok := q.At(i)
+	return ok && len(name) > len(prefix) && httpmsg.EqualFold(name[:len(prefix)], prefix)
 }
 
 // keepForwarding keeps the first field of a kind from a trusted proxy.

@@ -159,15 +159,21 @@ func (f *flow) appendRedirectPath(loc []byte, d *Redirect) []byte {
 	return loc
 }
 
-// countLimit counts a refusal that a limit caused.
+// countLimit counts a refusal that a limit caused, with the listener of the
+// host, or with the first of the address when there was no host yet.
 func (f *flow) countLimit(e *http1.Error) {
 	l := f.listener
+	if l == nil {
+		l = f.first
+	}
 	if l == nil {
 		return
 	}
 	switch {
 	case e.Status == 414:
 		l.Metrics.LimitHit(f.shard, telemetry.LimitURLBytes)
+	case e == http1.ErrTooManyFields:
+		l.Metrics.LimitHit(f.shard, telemetry.LimitFields)
 	case e.Status == 431:
 		l.Metrics.LimitHit(f.shard, telemetry.LimitHeadBytes)
 	case e.Status == 408 && f.req.Target.Len == 0:
