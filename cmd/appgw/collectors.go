@@ -40,18 +40,21 @@ var (
 		"Requests that the backend is working on.", backendLabels, nil)
 	backendRequests = prometheus.NewDesc("gatehouse_backend_requests_total",
 		"Requests sent to the backend, retries included.", backendLabels, nil)
+	panics = prometheus.NewDesc("gatehouse_panics_total",
+		"Requests that ran into a bug of the gateway's; each has a log line.", nil, nil)
 	connectionsOpen = prometheus.NewDesc("gatehouse_client_connections",
 		"Open client connections.", nil, nil)
 )
 
 func (c *backendCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{backendUp, backendState, backendInFlight, backendRequests, connectionsOpen} {
+	for _, d := range []*prometheus.Desc{backendUp, backendState, backendInFlight, backendRequests, connectionsOpen, panics} {
 		ch <- d
 	}
 }
 
 func (c *backendCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(connectionsOpen, prometheus.GaugeValue, float64(c.a.gateway.Connections()))
+	ch <- prometheus.MustNewConstMetric(panics, prometheus.CounterValue, float64(c.a.gateway.Panics()))
 	for _, p := range c.a.running().poolStatus() {
 		seen := map[string]bool{}
 		for _, b := range p.Backends {

@@ -23,17 +23,18 @@ type Upstream struct {
 	// or Bind.
 	Response httpmsg.Response
 
-	conn    *ClientConn
-	in      message
-	out     []byte
-	limits  Limits
-	method  httpmsg.Method
-	chunked bool // the request body is sent so
-	sent    int64
-	heads   int  // response heads read, informational ones included
-	upgrade bool // the request asked for one
-	allSent bool // the request is out to its end
-	broken  bool
+	conn     *ClientConn
+	in       message
+	out      []byte
+	limits   Limits
+	method   httpmsg.Method
+	chunked  bool // the request body is sent so
+	sent     int64
+	heads    int    // response heads read, informational ones included
+	upgrade  bool   // the request asked for one
+	switchTo []byte // to this protocol
+	allSent  bool   // the request is out to its end
+	broken   bool
 }
 
 // maxInformational bounds the 1xx responses to one request (hostile-input
@@ -91,6 +92,7 @@ func (u *Upstream) Start(r *httpmsg.Request, body []byte, whole bool, deadline i
 	u.method = r.Method
 	u.chunked = r.Body == httpmsg.BodyChunked
 	u.upgrade = r.UpgradeTo.Len > 0
+	u.switchTo = append(u.switchTo[:0], r.Bytes(r.UpgradeTo)...)
 	u.allSent = whole
 	u.appendHead(r)
 	var tail []byte
@@ -215,13 +217,20 @@ func (u *Upstream) parse(n int) error {
 	}
 	u.heads++
 	switch status := u.Response.Status; {
-	case status == 101 && !u.upgrade:
+	case status == 101 && !u.switches():
 		return u.bad(errUnasked101)
 	case status < 200 && u.heads > maxInformational:
 		return u.bad(errInformational)
 	}
 	u.in.startBody(start+n, u.Response.Body, u.Response.ContentLength)
 	return nil
+}
+
+// switches reports whether a 101 response switches to the protocol that was
+// asked for, and says so (RFC 9110 7.8; row 39).
+func (u *Upstream) switches() bool {
+	to, ok := u.Response.Get(httpmsg.Upgrade)
+	return u.upgrade && ok && httpmsg.EqualFoldBytes(to, u.switchTo)
 }
 
 // Buffered returns the first piece of the response body if it is there

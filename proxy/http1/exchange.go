@@ -31,6 +31,7 @@ type Exchange struct {
 	started  bool // a final response head was written
 	finished bool // the response is whole
 	aborted  bool
+	spoiled  bool
 	tunnel   bool
 	chunked  bool // the response is
 	sent     int64
@@ -291,6 +292,10 @@ func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 // Abort ends the connection so that the client cannot take what it got for a
 // whole response.
 func (x *Exchange) Abort() { x.aborted = true }
+
+// Spoil cuts the connection and keeps the exchange's memory from being used
+// again: nobody knows what state it is in.
+func (x *Exchange) Spoil() { x.aborted, x.spoiled = true, true }
 
 // Started reports whether the head of a final response was written.
 func (x *Exchange) Started() bool { return x.started }

@@ -154,6 +154,9 @@ func (c *ServerConn) Lend() []byte {
 func (c *ServerConn) Unlend() {
 	x := c.x
 	c.x = nil
+	if x.spoiled {
+		return
+	}
 	x.detach()
 	exchanges.Put(x)
 }

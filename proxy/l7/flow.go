@@ -1,7 +1,9 @@
 package l7
 
 import (
+	"fmt"
 	"net/netip"
+	"runtime/debug"
 
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
@@ -32,10 +34,11 @@ type flow struct {
 	target   *Target   // nil until the path is known
 	stages   stages
 
-	up      *http1.Upstream // memory for the backend's side
-	backend *proxy.Backend
-	failure failure
-	repin   bool // the client needs a new affinity cookie
+	up       *http1.Upstream // memory for the backend's side
+	backend  *proxy.Backend
+	inFlight bool // backend counts the request
+	failure  failure
+	repin    bool // the client needs a new affinity cookie
 
 	resp    httpmsg.Response // a response of our own
 	rec     telemetry.Record
@@ -55,9 +58,33 @@ func (g *Gateway) Options(c *http1.ServerConn) *http1.Options {
 // Serve implements http1.Handler.
 func (g *Gateway) Serve(x *http1.Exchange) {
 	f := g.flowOf(x)
+	defer f.contain(x)
 	f.begin(x)
 	f.serve()
 	f.end()
+}
+
+// contain keeps a bug that a request ran into from ending the process: the
+// client's connection is cut, what the request had counted is given back, and
+// the memory it used is not used again.
+func (f *flow) contain(x *http1.Exchange) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	f.gw.panics.Add(1)
+	f.gw.log.Error("bug: panic while serving a request; please report it", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	x.Spoil()
+	if f.backend != nil && f.inFlight {
+		f.backend.End()
+	}
+	if c := f.up.Conn(); c != nil {
+		c.Stream.Abort()
+	}
+	if f.listener != nil {
+		f.listener.Metrics.Ended(f.shard)
+	}
+	f.letGo()
 }
 
 // Refuse implements http1.Handler.

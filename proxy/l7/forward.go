@@ -121,10 +121,11 @@ func (f *flow) exchange(body []byte, whole bool) {
 			return
 		}
 		f.repin = f.repin || pinned != nil && b != pinned
-		f.backend = b
+		f.backend, f.inFlight = b, true
 		f.rec.Backend = b.Name()
 		f.rec.Retries = attempt
 		again := f.attempt(b, body, whole, attempt < f.target.Settings.Retries.Attempts)
+		f.inFlight = false
 		b.End()
 		if !again {
 			return

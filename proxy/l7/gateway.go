@@ -29,6 +29,7 @@ type Gateway struct {
 	shards      atomic.Uint32
 	dates       dates
 	limited     limitedLog
+	panics      atomic.Int64
 
 	mu         sync.Mutex
 	retired    []*Snapshot
@@ -107,6 +108,9 @@ func (g *Gateway) closeIdleUpstreams() {
 		t.closeIdle(now)
 	}
 }
+
+// Panics is the number of requests that ran into a bug of the gateway's.
+func (g *Gateway) Panics() int64 { return g.panics.Load() }
 
 // Connections is the number of open client connections.
 func (g *Gateway) Connections() int64 { return g.connections.Load() }
