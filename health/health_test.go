@@ -331,6 +331,48 @@ func TestRunJoinsAndGivesNoVerdictOnItsWayOut(t *testing.T) {
 	})
 }
 
+// reluctant ends a second after it is told to.
+type reluctant struct{ ended atomic.Bool }
+
+func (r *reluctant) Check(ctx context.Context) error {
+	<-ctx.Done()
+	time.Sleep(time.Second)
+	r.ended.Store(true)
+	return ctx.Err()
+}
+
+func TestRunWaitsForWhatItStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable(Options{})
+		c := &reluctant{}
+		table.Watch("a", c, Policy{Timeout: time.Hour}, nil)
+		stop := run(table)
+		time.Sleep(2 * time.Second)
+		stop()
+		if !c.ended.Load() {
+			t.Error("Run returned before its probe")
+		}
+	})
+}
+
+func TestAStoppedWatchIsForgottenAtOnce(t *testing.T) {
+	table := NewTable(Options{})
+	for i := range 1000 {
+		w := table.Watch(fmt.Sprint(i), &script{}, Policy{Interval: 24 * time.Hour}, nil)
+		if i%2 == 0 {
+			w.Stop()
+		}
+	}
+	if len(table.queue) != 500 || len(table.byKey) != 500 {
+		t.Errorf("%d queued, %d known, want 500", len(table.queue), len(table.byKey))
+	}
+	for i, w := range table.queue {
+		if w.index != i || w.stopped {
+			t.Fatalf("queue[%d] has index %d, stopped %t", i, w.index, w.stopped)
+		}
+	}
+}
+
 func TestRunGoesOnAfterItWasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(Options{})

@@ -393,6 +393,26 @@ func TestHTTPSVerifiesAndNames(t *testing.T) {
 	}
 }
 
+// sessions counts what is kept for resumption.
+type sessions struct{ kept int }
+
+func (s *sessions) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (s *sessions) Put(string, *tls.ClientSessionState)        { s.kept++ }
+
+func TestHTTPSResumesNoSession(t *testing.T) {
+	ca := newAuthority(t)
+	addr, _ := serveTLS(t, ca.issue(t, "app.example", time.Now().Add(time.Hour)))
+	cache := &sessions{}
+	verify := &tls.Config{RootCAs: ca.pool(), ClientSessionCache: cache}
+	s := config.BackendSettings{Protocol: config.BackendHTTPS}
+	if got := check(t, nil, s, verify, Subject{Addr: addr, Target: "app.example"}); got != "" {
+		t.Fatal(got)
+	}
+	if cache.kept != 0 {
+		t.Error("a session was kept")
+	}
+}
+
 func TestCompileRefusesWhatCannotBeAsked(t *testing.T) {
 	tests := []struct {
 		name  string
