@@ -39,6 +39,7 @@ type gateway struct {
 	proxied string // http with the PROXY protocol from loadBalancer and bothProxies
 	hidden  string // https with the same
 	log     string // file of the access log
+	stopped bool
 }
 
 // setup is what a test may want of its gateway besides the usual.
@@ -123,17 +124,27 @@ rules:
 
 // inspect looks at what the gateway leaves behind.
 func (g *gateway) inspect(t *testing.T) {
-	if !g.proc.Running() {
-		t.Error("the gateway did not survive")
-	} else if code := g.proc.Stop(soon); code != 0 {
-		t.Errorf("the gateway stopped with status %d", code)
-	}
+	g.stop(t)
 	for _, trouble := range []string{"DATA RACE", "panic", "fatal error", "goroutine "} {
 		if out := g.proc.Output(); strings.Contains(out, trouble) {
 			t.Errorf("%q in the gateway's output:\n%s", trouble, out)
 		}
 	}
 	g.logLines(t)
+}
+
+// stop ends the gateway, once.
+func (g *gateway) stop(t *testing.T) {
+	t.Helper()
+	if g.stopped {
+		return
+	}
+	g.stopped = true
+	if !g.proc.Running() {
+		t.Error("the gateway did not survive")
+	} else if code := g.proc.Stop(soon); code != 0 {
+		t.Errorf("the gateway stopped with status %d", code)
+	}
 }
 
 // logLines reads the access log: each line is one JSON object in UTF-8 without a control character (row 80).
