@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -69,6 +70,7 @@ type build struct {
 	redirects map[string]*config.Redirect
 	listeners map[string]*config.Listener
 	compiled  map[poolKey]*l7.Settings
+	caDigests map[string]string // by settings: connections made under other roots are not kept
 }
 
 // newBuild indexes a configuration by name. config has checked that names are
@@ -78,7 +80,7 @@ func newBuild(a *app, conf *config.Gateway, prev *running, dry bool) *build {
 		pools: map[string]*config.BackendPool{}, settings: map[string]*config.BackendSettings{},
 		probes: map[string]*config.Probe{}, pathMaps: map[string]*config.PathMap{},
 		redirects: map[string]*config.Redirect{}, listeners: map[string]*config.Listener{},
-		compiled: map[poolKey]*l7.Settings{}}
+		compiled: map[poolKey]*l7.Settings{}, caDigests: map[string]string{}}
 	b.next = &running{conf: conf, pools: map[poolKey]*proxy.Pool{}, frontends: map[netip.AddrPort]*frontend{}}
 	index(b.pools, conf.BackendPools, func(p *config.BackendPool) string { return p.Name })
 	index(b.settings, conf.BackendSettings, func(s *config.BackendSettings) string { return s.Name })
@@ -373,7 +375,7 @@ func (b *build) pool(key poolKey) *proxy.Pool {
 func (b *build) poolOptions(c *config.BackendPool, s *config.BackendSettings, backendTLS *tls.Config) proxy.Options {
 	gateway, connect, stall := b.app.gateway, s.ConnectTimeout, b.conf.Limits.WriteStall
 	return proxy.Options{
-		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s),
+		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s, b.caDigests[s.Name], stall.String()),
 		Targets: c.Targets, DefaultPort: s.Port, Balance: c.Balance, Resolve: c.Resolve,
 		MaxConnections: s.MaxConnections, Drain: s.Drain, Ejection: s.Ejection,
 		AffinitySecret: b.secret, Logger: b.app.log,
@@ -403,6 +405,7 @@ func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.caDigests[s.Name] = fmt.Sprintf("%x", sha256.Sum256(pem))
 	t.RootCAs = x509.NewCertPool()
 	if !t.RootCAs.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("caFile: %s has no PEM certificate", s.TLS.CAFile)

@@ -211,6 +211,9 @@ func (p *peer) takeOver(ctx context.Context) error {
 // then on this process is to drain and end, beginning with Retire. An error
 // means that the new process is gone and this one goes on as before.
 func (u *Upgrader) Upgrade(ctx context.Context) (pid int, err error) {
+	if u.pathErr != nil {
+		return 0, fmt.Errorf("upgrade: %w", u.pathErr)
+	}
 	keys, files, err := u.begin()
 	if err != nil {
 		return 0, fmt.Errorf("upgrade: %w", err)

@@ -26,8 +26,9 @@ type Upgrader struct {
 	// one minute.
 	Timeout time.Duration
 
-	path string // the binary, as it is to be found on disk
-	args []string
+	path    string // the binary, as it is to be found on disk
+	pathErr error  // why that is not known
+	args    []string
 
 	// announce, if set, is told the process id to supervise, before the new
 	// process says anything itself.
@@ -63,11 +64,10 @@ var ErrHandedOver = errors.New("a newer process has taken over")
 // and once: it takes over the sockets that the process was started with, and
 // remembers where its binary lies.
 func NewUpgrader() (*Upgrader, error) {
-	path, err := binaryPath(os.Args)
-	if err != nil {
-		return nil, err
-	}
-	u := &Upgrader{path: path, args: os.Args, open: make(map[*socket]struct{})}
+	// Where nothing says what binary this is, such as in a root without
+	// /proc, only an upgrade is impossible.
+	path, pathErr := binaryPath(os.Args)
+	u := &Upgrader{path: path, pathErr: pathErr, args: os.Args, open: make(map[*socket]struct{})}
 	fd, ok := os.LookupEnv(handoverVar)
 	if !ok {
 		return u, nil
@@ -76,8 +76,8 @@ func NewUpgrader() (*Upgrader, error) {
 	if err := os.Unsetenv(handoverVar); err != nil {
 		return nil, err
 	}
-	u.parent, u.inherited, err = receive(fd)
-	if err != nil {
+	var err error
+	if u.parent, u.inherited, err = receive(fd); err != nil {
 		return nil, fmt.Errorf("taking over from the old process: %w", err)
 	}
 	return u, nil
