@@ -82,12 +82,20 @@ func (a *app) apply(ctx context.Context) (files []string, err error) {
 	if err != nil {
 		return a.own(b.next.files), err
 	}
-	next.warnings = warnings
-	for _, w := range warnings {
-		a.log.Warn("configuration", "warning", w.String())
+	next.warnings = append(texts(warnings), next.warnings...)
+	for _, w := range next.warnings {
+		a.log.Warn("configuration", "warning", w)
 	}
 	a.commit(prev, next, b)
 	return a.own(next.files), nil
+}
+
+func texts(warnings config.Warnings) []string {
+	var all []string
+	for _, w := range warnings {
+		all = append(all, w.String())
+	}
+	return all
 }
 
 // own puts the configuration file itself before what it depends on.

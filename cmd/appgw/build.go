@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -14,7 +15,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gatehouse/config"
 	"gatehouse/health"
@@ -34,8 +37,9 @@ type poolKey struct{ pool, settings string }
 type running struct {
 	conf      *config.Gateway
 	files     []string // what the configuration depends on
-	warnings  config.Warnings
+	warnings  []string
 	pools     map[poolKey]*proxy.Pool
+	addresses []netip.AddrPort // of listeners, each once, in the order of the configuration
 	frontends map[netip.AddrPort]*frontend
 	certs     *tlscert.Store
 	stopCerts context.CancelFunc
@@ -60,7 +64,8 @@ type build struct {
 	dry     bool // for check and explain: no sockets, no members
 	metrics *telemetry.Generation
 	secret  []byte
-	errs    []error
+	errs    []problem
+	warn    []problem
 	undo    []func()
 
 	pools     map[string]*config.BackendPool
@@ -97,6 +102,13 @@ func index[T any](m map[string]*T, list []T, name func(*T) string) {
 	}
 }
 
+// problem is something wrong with a part of the configuration, named as in
+// listeners[1].address.
+type problem struct {
+	path string
+	err  error
+}
+
 // run builds everything; all that is wrong is in the error.
 func (b *build) run(ctx context.Context) (*running, error) {
 	b.loadSecret()
@@ -123,11 +135,51 @@ func (b *build) run(ctx context.Context) (*running, error) {
 			p.Prepare(ctx)
 		}
 	}
+	draft := b.draft()
 	if len(b.errs) > 0 {
 		b.abandon()
-		return nil, errors.Join(b.errs...)
+		return nil, refusal(draft, b.errs)
+	}
+	for _, w := range b.warn {
+		b.next.warnings = append(b.next.warnings, placed(draft, w).Error())
 	}
 	return b.next, nil
+}
+
+// draft is the configuration file with its lines, for problems; nil when
+// there are none or there is no file.
+func (b *build) draft() *config.Draft {
+	if b.app.source.file == "" || len(b.errs)+len(b.warn) == 0 {
+		return nil
+	}
+	draft, err := config.LoadDraft(b.app.source.file)
+	if err != nil {
+		return nil // gone in the meantime
+	}
+	return draft
+}
+
+// placed is a problem as file:line: path: message, or without file and line.
+func placed(draft *config.Draft, p problem) error {
+	if draft == nil {
+		return fmt.Errorf("%s: %w", p.path, p.err)
+	}
+	return draft.Problem(p.path, p.err.Error())
+}
+
+// refusal is every error by line.
+func refusal(draft *config.Draft, problems []problem) error {
+	var all []error
+	for _, p := range problems {
+		all = append(all, placed(draft, p))
+	}
+	slices.SortStableFunc(all, func(a, b error) int {
+		var x, y config.Error
+		errors.As(a, &x)
+		errors.As(b, &y)
+		return cmp.Compare(x.Line, y.Line)
+	})
+	return errors.Join(all...)
 }
 
 // abandon undoes a build that failed.
@@ -137,8 +189,46 @@ func (b *build) abandon() {
 	}
 }
 
-func (b *build) fail(format string, args ...any) {
-	b.errs = append(b.errs, fmt.Errorf(format, args...))
+// fail notes an error, once: what several rules lead to is built for each.
+func (b *build) fail(path, format string, args ...any) {
+	p := problem{path, fmt.Errorf(format, args...)}
+	for _, e := range b.errs {
+		if e.path == p.path && e.err.Error() == p.err.Error() {
+			return
+		}
+	}
+	b.errs = append(b.errs, p)
+}
+
+func (b *build) warnf(path, format string, args ...any) {
+	b.warn = append(b.warn, problem{path, fmt.Errorf(format, args...)})
+}
+
+// listenerPath is where a listener stands in the configuration; the others
+// are for what else has a name.
+func (b *build) listenerPath(name string) string {
+	return place("listeners", b.conf.Listeners, func(l *config.Listener) bool { return l.Name == name })
+}
+
+func (b *build) settingsPath(name string) string {
+	return place("backendSettings", b.conf.BackendSettings, func(s *config.BackendSettings) bool { return s.Name == name })
+}
+
+func (b *build) poolPath(name string) string {
+	return place("backendPools", b.conf.BackendPools, func(p *config.BackendPool) bool { return p.Name == name })
+}
+
+func (b *build) redirectPath(name string) string {
+	return place("redirects", b.conf.Redirects, func(r *config.Redirect) bool { return r.Name == name })
+}
+
+func place[T any](list string, all []T, is func(*T) bool) string {
+	for i := range all {
+		if is(&all[i]) {
+			return fmt.Sprintf("%s[%d]", list, i)
+		}
+	}
+	return list
 }
 
 // depend notes a file whose change means a reload.
@@ -155,9 +245,9 @@ func (b *build) loadSecret() {
 	data, err := readBounded(file, 4<<10)
 	switch {
 	case err != nil:
-		b.fail("affinity.secretFile: %w", err)
+		b.fail("affinity.secretFile", "%w", err)
 	case len(data) < 16:
-		b.fail("affinity.secretFile: %s has %d bytes; at least 16 are needed", file, len(data))
+		b.fail("affinity.secretFile", "%s has %d bytes; at least 16 are needed", file, len(data))
 	default:
 		b.secret = data
 	}
@@ -173,25 +263,100 @@ func (b *build) loadCertificates() {
 	}
 	store, err := tlscert.Load(sources, tlscert.Options{Logger: b.app.log, Previous: b.prev.certs})
 	if err != nil {
-		b.errs = append(b.errs, err)
+		for _, e := range unjoin(err) {
+			b.certificateFailed(e)
+		}
 		return
 	}
 	b.next.certs = store
+	b.checkCertificates()
+}
+
+// unjoin takes apart what errors.Join joined.
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// certificateFailed finds where the certificate stands.
+func (b *build) certificateFailed(err error) {
+	var e *tlscert.SourceError
+	if !errors.As(err, &e) {
+		b.fail("listeners", "%w", err)
+		return
+	}
+	path := b.certificatePath(e.Source.Listener, e.Source.CertFile, e.Source.KeyFile)
+	if text := e.Err.Error(); strings.Contains(text, e.Source.CertFile) || strings.Contains(text, e.Source.KeyFile) {
+		b.fail(path, "%w", e.Err)
+		return
+	}
+	b.fail(path, "certificate %s: %w", e.Source.CertFile, e.Err)
+}
+
+func (b *build) certificatePath(listener, cert, key string) string {
+	return b.listenerPath(listener) + ".tls." + place("certificates", b.listeners[listener].TLS.Certificates,
+		func(c *config.Certificate) bool { return c.CertFile == cert && c.KeyFile == key })
+}
+
+// checkCertificates warns of what clients will not accept.
+func (b *build) checkCertificates() {
+	for _, s := range b.next.certs.Status() {
+		for _, w := range s.Warnings {
+			b.warnf(b.certificatePath(s.Listener, s.CertFile, s.KeyFile), "certificate %s: %s", s.CertFile, w)
+		}
+	}
+	for i := range b.conf.Listeners {
+		l := &b.conf.Listeners[i]
+		set := b.next.certs.Set(l.Name)
+		if set == nil {
+			continue
+		}
+		for j, host := range l.HostNames {
+			if certifiable(host) && !set.Covers(host) {
+				b.warnf(fmt.Sprintf("listeners[%d].hostNames[%d]", i, j), "no certificate of the listener is for %s; clients will refuse it", host)
+			}
+		}
+	}
+}
+
+// certifiable says whether a certificate can have the host name: exactly, or
+// with a star for its first label.
+func certifiable(host string) bool {
+	return !strings.ContainsAny(strings.TrimPrefix(host, "*."), "*?")
 }
 
 // openAccessLog opens the access log's output when it is not the one in use.
 func (b *build) openAccessLog() {
 	want := b.conf.Logs.Access
-	if b.dry || b.prev.conf != nil && b.prev.conf.Logs.Access == want {
+	if b.prev.conf != nil && b.prev.conf.Logs.Access == want {
+		return
+	}
+	if b.dry {
+		b.checkAccessLog(want)
 		return
 	}
 	out, err := telemetry.OpenOutput(want.Output)
 	if err != nil {
-		b.fail("logs.access.output: %w", err)
+		b.fail("logs.access.output", "%w", err)
 		return
 	}
 	b.next.output = out
 	b.undo = append(b.undo, func() { out.Close() })
+}
+
+// checkAccessLog looks, without making the file, whether there is a place for
+// it.
+func (b *build) checkAccessLog(want config.AccessLog) {
+	if want.Output == "stdout" || want.Output == "stderr" {
+		return
+	}
+	if info, err := os.Stat(filepath.Dir(want.Output)); err != nil {
+		b.fail("logs.access.output", "%w", err)
+	} else if !info.IsDir() {
+		b.fail("logs.access.output", "%s is not a directory", filepath.Dir(want.Output))
+	}
 }
 
 // maxPage bounds an error page (Azure: 1 MB).
@@ -203,7 +368,7 @@ func (b *build) loadPages(path string, files map[int]string) map[int]*l7.Page {
 		b.depend(file)
 		body, err := readBounded(file, maxPage)
 		if err != nil {
-			b.fail("%s.%d: %w", path, status, err)
+			b.fail(fmt.Sprintf("%s.%d", path, status), "%w", err)
 			continue
 		}
 		kind := mime.TypeByExtension(filepath.Ext(file))
@@ -240,18 +405,19 @@ func (b *build) addListeners(snap *l7.Snapshot) {
 		c := &b.conf.Listeners[i]
 		if sites[c.Address] == nil {
 			sites[c.Address] = l7.NewSites()
+			b.next.addresses = append(b.next.addresses, c.Address)
 			b.addFrontend(c)
 		}
 		sites[c.Address].Add(b.listener(c, rules[c.Name]), c.HostNames)
 	}
-	for addr, s := range sites {
+	for _, addr := range b.next.addresses {
 		if fe := b.next.frontends[addr]; fe != nil {
 			for len(snap.Sites) <= fe.ID {
 				snap.Sites = append(snap.Sites, nil)
 			}
-			snap.Sites[fe.ID] = s
+			snap.Sites[fe.ID] = sites[addr]
 		} else if b.dry {
-			snap.Sites = append(snap.Sites, s)
+			snap.Sites = append(snap.Sites, sites[addr])
 		}
 	}
 }
@@ -267,7 +433,7 @@ func (b *build) addFrontend(c *config.Listener) {
 	}
 	ln, err := b.app.listen(c.Address)
 	if err != nil {
-		b.fail("listeners[%s].address: %w", c.Name, err)
+		b.fail(b.listenerPath(c.Name)+".address", "%w", err)
 		return
 	}
 	id := b.app.takeID()
@@ -282,9 +448,12 @@ func (b *build) addFrontend(c *config.Listener) {
 func (b *build) listener(c *config.Listener, rule *config.Rule) *l7.Listener {
 	l := &l7.Listener{
 		Name: c.Name, HTTPS: c.Protocol == config.ListenerHTTPS, Port: c.Address.Port(),
-		Access: l7.NewAccessTable(c.AccessRules), ErrorPages: b.loadPages("listeners["+c.Name+"].errorPages", c.ErrorPages),
+		Access:       l7.NewAccessTable(c.AccessRules),
 		EncodedSlash: c.EncodedSlash, DuplicateSlashes: c.DuplicateSlashes,
 		ProxyFrom: cidr.Set(c.ProxyProtocol), Metrics: b.metrics.Listener(c.Name),
+	}
+	if len(c.ErrorPages) > 0 {
+		l.ErrorPages = b.loadPages(b.listenerPath(c.Name)+".errorPages", c.ErrorPages)
 	}
 	if l.HTTPS {
 		b.addTLS(l, c)
@@ -337,7 +506,7 @@ func (b *build) redirect(c *config.Redirect) *l7.Redirect {
 	if c.TargetListener == "" {
 		u, err := url.Parse(c.TargetURL)
 		if err != nil {
-			b.fail("redirects[%s]: %w", c.Name, err)
+			b.fail(b.redirectPath(c.Name)+".target.url", "%w", err)
 			return nil
 		}
 		return &l7.Redirect{Status: c.Status, Scheme: u.Scheme, Host: u.Host, Path: u.EscapedPath(), Query: u.RawQuery,
@@ -360,12 +529,12 @@ func (b *build) pool(key poolKey) *proxy.Pool {
 	b.compiled[key] = l7.NewSettings(*s, key.pool)
 	backendTLS, err := b.backendTLS(s)
 	if err != nil {
-		b.fail("backendSettings[%s].tls: %w", s.Name, err)
+		b.fail(b.settingsPath(s.Name)+".tls.caFile", "%w", err)
 		return nil
 	}
 	p, err := proxy.NewPool(b.poolOptions(b.pools[key.pool], s, backendTLS), b.prev.pools[key])
 	if err != nil {
-		b.fail("backendPools[%s]: %w", key.pool, err)
+		b.fail(b.poolPath(key.pool), "%w", err)
 		return nil
 	}
 	b.next.pools[key] = p
@@ -408,7 +577,7 @@ func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
 	b.caDigests[s.Name] = fmt.Sprintf("%x", sha256.Sum256(pem))
 	t.RootCAs = x509.NewCertPool()
 	if !t.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("caFile: %s has no PEM certificate", s.TLS.CAFile)
+		return nil, fmt.Errorf("%s has no PEM certificate", s.TLS.CAFile)
 	}
 	return t, nil
 }
@@ -437,7 +606,7 @@ func (b *build) probe(s *config.BackendSettings, backendTLS *tls.Config) *proxy.
 	}
 	plan, err := probe.Compile(b.probes[s.Probe], *s, backendTLS)
 	if err != nil {
-		b.fail("backendSettings[%s].probe: %w", s.Name, err)
+		b.fail(b.settingsPath(s.Name)+".probe", "%w", err)
 		return nil
 	}
 	return &proxy.Probe{Table: b.app.health, Policy: plan.Policy(), Checker: func(m *proxy.Backend) health.Checker {

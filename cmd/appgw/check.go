@@ -41,11 +41,6 @@ func check(ctx context.Context, file string, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, err)
 		return &failedError{}
 	}
-	for _, s := range next.certs.Status() {
-		for _, w := range s.Warnings {
-			fmt.Fprintf(stderr, "%s: warning: listener %s: %s: %s\n", file, s.Listener, s.CertFile, w)
-		}
-	}
 	c := next.conf
 	_, err = fmt.Fprintf(stdout, "%s is good: %s, %s, %s\n", file, count(len(c.Listeners), "listener"),
 		count(len(c.Rules), "rule"), count(len(c.BackendPools), "backend pool"))
@@ -60,13 +55,17 @@ func count(n int, what string) string {
 }
 
 // dryBuild builds a configuration without sockets and members.
-func dryBuild(ctx context.Context, src source) (*running, config.Warnings, error) {
-	conf, warnings, err := src.load()
+func dryBuild(ctx context.Context, src source) (next *running, warnings []string, err error) {
+	conf, parsed, err := src.load()
 	if err != nil {
-		return nil, warnings, err
+		return nil, texts(parsed), err
 	}
 	a := newApp(slog.New(slog.DiscardHandler), src)
-	next, err := newBuild(a, conf, &running{}, true).run(ctx)
+	next, err = newBuild(a, conf, &running{}, true).run(ctx)
+	warnings = texts(parsed)
+	if next != nil {
+		warnings = append(warnings, next.warnings...)
+	}
 	return next, warnings, err
 }
 

@@ -40,7 +40,10 @@ func newDemoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Serve an embedded configuration with backends of its own, and print what to try",
-		Args:  cobra.NoArgs,
+		Example: `  appgw demo
+  appgw demo --http 127.0.0.1:8000 --https 127.0.0.1:8400
+  appgw demo --print-config > appgw.yaml   # to start from`,
+		Args: cobra.NoArgs,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			if show {
 				return d.printConfig(cmd.OutOrStdout())

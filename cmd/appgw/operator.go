@@ -50,13 +50,11 @@ func (a *app) status(r *daemon.Reloader) *status {
 	run := a.running()
 	stats := r.Stats()
 	s := &status{Version: version, File: a.source.file, Connections: a.gateway.Connections(), Retired: a.gateway.Retired(),
+		Warnings: run.warnings,
 		Reloads: reloads{Applied: stats.Applied, Refused: stats.Refused, Last: stats.Last.Time,
 			Outcome: stats.Last.Outcome(), Trigger: stats.Last.Trigger}}
 	if stats.Last.Err != nil {
 		s.Reloads.Error = stats.Last.Err.Error()
-	}
-	for _, w := range run.warnings {
-		s.Warnings = append(s.Warnings, w.String())
 	}
 	for _, l := range run.conf.Listeners {
 		s.Listeners = append(s.Listeners, listenerStatus{Name: l.Name, Address: listenAddress(l.Address),
@@ -104,11 +102,23 @@ func (a *app) backendAction(do func(*proxy.Pool, string) int) admin.Func {
 		for _, p := range a.running().pools {
 			n += do(p, name)
 		}
-		if n == 0 {
-			return nil, &admin.Error{Status: 404, Err: fmt.Errorf("no backend is called %q; see /backends", name)}
+		if n == 0 && !a.knows(name) {
+			return nil, &admin.Error{Status: 404, Err: fmt.Errorf("no backend is called %q; `appgw backends` lists them", name)}
 		}
 		return map[string]int{"backends": n}, nil
 	}
+}
+
+// knows says whether a backend has the name.
+func (a *app) knows(name string) bool {
+	for _, p := range a.running().poolStatus() {
+		for _, b := range p.Backends {
+			if b.Name == name || b.Target == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // remote holds the flags of the commands that talk to a running gateway.
@@ -119,8 +129,8 @@ type remote struct {
 }
 
 func (o *remote) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.admin, "admin", "", "admin address of the running gateway (default: that of the configuration, or 127.0.0.1:9901)")
-	cmd.Flags().StringVarP(&o.file, "config", "c", "", "configuration file to take the admin address from")
+	cmd.Flags().StringVar(&o.admin, "admin", "", "admin `address` of the running gateway: host:port or unix:/path (default: that of the configuration, or 127.0.0.1:9901)")
+	cmd.Flags().StringVarP(&o.file, "config", "c", "", "configuration `file` to take the admin address from (default: appgw.yaml if it is here)")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
 }
 
@@ -129,24 +139,42 @@ const defaultAdmin = "127.0.0.1:9901"
 
 // client finds the running gateway.
 func (o *remote) client() (*admin.Client, error) {
-	address := o.admin
-	if address == "" && o.file != "" {
-		conf, _, err := config.LoadGateway(o.file)
-		if err != nil {
-			return nil, err
-		}
-		address = conf.Admin.Address
-	}
-	if address == "" {
-		address = defaultAdmin
+	address, err := o.address()
+	if err != nil {
+		return nil, err
 	}
 	return &admin.Client{Address: address, Name: "appgw"}, nil
+}
+
+// address is that of --admin, else that of the configuration, which may be a
+// refused one: that is when its gateway is asked most.
+func (o *remote) address() (string, error) {
+	if o.admin != "" {
+		return o.admin, nil
+	}
+	file := o.file
+	if file == "" {
+		file = defaultFile
+	}
+	draft, err := config.LoadDraft(file)
+	switch {
+	case err != nil && o.file == "":
+		return defaultAdmin, nil // none here, or none that could be read
+	case err != nil:
+		return "", fmt.Errorf("%w\nname the admin address with --admin", err)
+	case draft.AdminAddress == "":
+		return "", fmt.Errorf("%s has no valid admin.address; name the admin address with --admin", file)
+	case draft.AdminAddress == "off":
+		return "", fmt.Errorf("%s has admin.address: off, so that there is nobody to ask", file)
+	}
+	return draft.AdminAddress, nil
 }
 
 func newStatusCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show what a running gateway does", Args: cobra.NoArgs,
+		Example: "  appgw status\n  appgw status -c /etc/gatehouse/appgw.yaml --json",
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			var s status
 			return o.get(cmd, "/status", &s, func(w io.Writer) { printStatus(w, &s) })
@@ -160,6 +188,7 @@ func newBackendsCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
 		Use: "backends", Short: "Show the backends: address, state, since when, why, requests in flight", Args: cobra.NoArgs,
+		Example: "  appgw backends\n  appgw backends --admin unix:/run/gatehouse/admin.sock",
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			var pools []proxy.Status
 			return o.get(cmd, "/backends", &pools, func(w io.Writer) { printBackends(w, pools) })
@@ -173,6 +202,8 @@ func newReloadCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
 		Use: "reload", Short: "Make a running gateway read its configuration again", Args: cobra.NoArgs,
+		Long:    "Reload makes a running gateway read its configuration again and waits for the\nresult. A refused one changes nothing; every error is printed and the exit\nstatus is 1.",
+		Example: "  appgw reload\n  appgw reload -c /etc/gatehouse/appgw.yaml",
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			return o.post(cmd, "/reload", nil, "configuration applied")
 		}),
@@ -193,6 +224,7 @@ func backendCommand(use, short, done string) *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
 		Use: use + " BACKEND", Short: short, Args: cobra.ExactArgs(1), Example: "  appgw " + use + " 10.0.0.4:80",
+		Long: short + ".\nBACKEND is its address, or the target as the configuration has it; `appgw backends` lists them.",
 		RunE: work(func(cmd *cobra.Command, args []string) error {
 			return o.post(cmd, "/"+use, url.Values{"backend": args}, args[0]+" "+done)
 		}),

@@ -63,8 +63,21 @@ type pair struct {
 	users   []*Set
 }
 
-// Load reads every pair and returns all errors at once, each with the
-// listener and file.
+// SourceError is why a source cannot be served.
+type SourceError struct {
+	Source Source
+	Err    error
+}
+
+func (e *SourceError) Error() string {
+	return fmt.Sprintf("listener %q: certificate %s: %v", e.Source.Listener, e.Source.CertFile, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// Load reads every pair and returns all errors at once: each error that the
+// join holds is a [SourceError].
 func Load(sources []Source, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -81,7 +94,7 @@ func Load(sources []Source, opts Options) (*Store, error) {
 	var errs []error
 	for _, src := range sources {
 		if err := s.add(src, opts.Previous); err != nil {
-			errs = append(errs, fmt.Errorf("listener %q: certificate %s: %w", src.Listener, src.CertFile, err))
+			errs = append(errs, &SourceError{src, err})
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

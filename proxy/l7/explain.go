@@ -42,25 +42,52 @@ func (e *explainer) explain(sites *Sites) {
 	e.f.listener = st.listener
 	e.add("listener", st.why(host), "%s", st.listener.Name)
 	e.explainClient()
-	if rule := e.f.listener.Access.deniedBy(e.f.client.Addr.Addr()); rule != nil {
-		e.add("access", "the access rule with the lowest priority that contains the address denies it", "denied by %s: 403", ruleLabel(rule))
+	if !e.explainAccess() {
 		return
 	}
-	path, _, err := e.f.canonicalPath()
+	path, same, err := e.f.canonicalPath()
 	if err != nil {
 		e.add("path", err.Error(), "refused: 400")
 		return
 	}
-	e.add("path", "", "%s", path)
+	why := ""
+	if !same {
+		why = fmt.Sprintf("it is the canonical form of %q", e.f.req.Bytes(e.f.req.RawPath))
+	}
+	e.add("path", why, "%s", path)
+	e.f.req.Path = e.f.req.Keep(path)
 	e.explainTarget(path)
+}
+
+// explainAccess says which access rule lets the client in, or not.
+func (e *explainer) explainAccess() bool {
+	l := e.f.listener
+	if l.Access == nil {
+		return true
+	}
+	const why = "it has the lowest priority of the access rules that contain the address"
+	switch rule := l.Access.first(e.f.client.Addr.Addr()); {
+	case rule == nil:
+		e.add("access", "no access rule contains the address", "allowed")
+	case rule.Deny:
+		e.add("access", why, "denied by %s: 403", ruleLabel(rule))
+		return false
+	default:
+		e.add("access", why, "allowed by %s", ruleLabel(rule))
+	}
+	return true
 }
 
 // explainClient says who the client is taken to be.
 func (e *explainer) explainClient() {
 	e.f.findClient()
 	why := "it is the peer of the connection"
-	if e.f.client.Addr != e.f.client.Peer {
-		why = "a trusted proxy says so in X-Forwarded-For"
+	_, forwarded := e.f.req.Get(httpmsg.XForwardedFor)
+	switch {
+	case e.f.client.Addr != e.f.client.Peer:
+		why = fmt.Sprintf("the trusted proxy %s says so in X-Forwarded-For", e.f.client.Peer.Addr())
+	case forwarded && !e.f.trusted:
+		why += ", which is no trusted proxy: its X-Forwarded-For is not believed"
 	}
 	e.add("client", why, "%s", e.f.client.Addr.Addr())
 }
@@ -81,17 +108,28 @@ func (e *explainer) explainTarget(path []byte) {
 	}
 	e.add("rule", why, "%s", l.Rule)
 	if t.Redirect != nil {
-		e.add("redirect", "", "%d to %s", t.Redirect.Status, t.Redirect)
+		e.explainRedirect(t.Redirect)
 		return
 	}
 	e.add("pool", "", "%s with settings %s", t.Settings.Pool, t.Settings.Name)
 	e.f.target = t
-	e.f.req.Path = e.f.req.Keep(path)
 	e.f.overridePath()
-	e.add("forwarded", "", "%s", e.f.req.Bytes(e.f.req.Path))
+	why = ""
+	if override := t.Settings.PathOverride; override != "" {
+		why = fmt.Sprintf("the path override %s replaces %q", override, t.Strip)
+	}
+	e.add("forwarded", why, "%s", e.f.req.Bytes(e.f.req.Path))
 	if t.Settings.Affinity.Enabled {
 		e.add("affinity", "", "cookie %s", t.Settings.Affinity.Cookie)
 	}
+}
+
+func (e *explainer) explainRedirect(d *Redirect) {
+	if loc := e.f.appendLocation(nil, d); loc != nil {
+		e.add("redirect", "", "%d to %s", d.Status, loc)
+		return
+	}
+	e.add("redirect", "it leads to the request's host, and there is none", "refused: 400")
 }
 
 // why says why a site was chosen.
@@ -106,21 +144,4 @@ func (st *site) why(host string) string {
 		return fmt.Sprintf("it has the longest wildcard that matches %q", host)
 	}
 	return "it takes every host that no other listener takes"
-}
-
-// String is the redirect's target with placeholders for what the request
-// adds.
-func (d *Redirect) String() string {
-	host := d.Host
-	if host == "" {
-		host = fmt.Sprintf("{host}:%d", d.Port)
-	}
-	s := d.Scheme + "://" + host + d.Path
-	if d.IncludePath {
-		s += "{path}"
-	}
-	if d.IncludeQuery {
-		s += "{?query}"
-	}
-	return s
 }

@@ -286,6 +286,14 @@ func (t *AccessTable) deniedBy(a netip.Addr) *config.AccessRule {
 	if t == nil {
 		return nil
 	}
+	if r := t.first(a); r != nil && r.Deny {
+		return r
+	}
+	return nil
+}
+
+// first returns the rule that decides on an address, nil for none.
+func (t *AccessTable) first(a netip.Addr) *config.AccessRule {
 	var first *config.AccessRule
 	t.rules.Visit(a, func(r *config.AccessRule) bool {
 		if first == nil || r.Priority < first.Priority {
@@ -293,9 +301,6 @@ func (t *AccessTable) deniedBy(a netip.Addr) *config.AccessRule {
 		}
 		return true
 	})
-	if first == nil || !first.Deny {
-		return nil
-	}
 	return first
 }
 

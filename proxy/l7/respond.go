@@ -106,19 +106,27 @@ type Redirect struct {
 // canonical one, which does not begin with two slashes (hostile-input row
 // 59).
 func (f *flow) redirect(d *Redirect) {
-	loc := append(f.scratch[:0], d.Scheme...)
-	loc = append(loc, "://"...)
-	if loc = f.appendRedirectHost(loc, d); loc == nil {
+	loc := f.appendLocation(f.scratch[:0], d)
+	if loc == nil {
 		f.refuse(400, "redirect needs a host", telemetry.ErrorInfoNoHost)
 		return
 	}
-	loc = f.appendRedirectPath(loc, d)
 	f.scratch = loc
 	f.rec.Termination = telemetry.Termination{'P', '-'}
 	f.rec.Status = d.Status
 	r := f.startResponse(d.Status)
 	r.Add(httpmsg.Location, r.KeepString("Location"), r.Keep(loc))
 	f.answer(r, nil)
+}
+
+// appendLocation appends where a redirect leads; nil when that would need a
+// host and the request has none.
+func (f *flow) appendLocation(loc []byte, d *Redirect) []byte {
+	loc = append(append(loc, d.Scheme...), "://"...)
+	if loc = f.appendRedirectHost(loc, d); loc == nil {
+		return nil
+	}
+	return f.appendRedirectPath(loc, d)
 }
 
 // appendRedirectHost appends the host of a redirect: the configured one, or

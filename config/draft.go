@@ -1,0 +1,44 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Draft is a configuration file read without judging it: for what has to be
+// known also of a file that is refused, and for the places of what is found
+// wrong after [LoadGateway], with the files that the configuration names.
+type Draft struct {
+	// AdminAddress is admin.address, or its default. Empty: what is written
+	// there is no such address.
+	AdminAddress string
+
+	report *report
+}
+
+// LoadDraft reads a file. The error says that it cannot be read, or that it
+// is not YAML.
+func LoadDraft(file string) (*Draft, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	r := newReport(file)
+	root := parseTree(r, data)
+	if root == nil {
+		return nil, r.errors()
+	}
+	g := &Gateway{}
+	gatewayObject().read(cursor{d: &decoder{report: r, dir: filepath.Dir(file)}, node: root}, g)
+	d := &Draft{AdminAddress: g.Admin.Address, report: r}
+	if r.failed("admin.address") || r.failed("admin") {
+		d.AdminAddress = ""
+	}
+	return d, nil
+}
+
+// Problem says what is wrong at a path, such as listeners[1].tls, with the
+// line of it or of the nearest thing around it.
+func (d *Draft) Problem(path, message string) Error {
+	return d.report.problem(path, "%s", []any{message})
+}
