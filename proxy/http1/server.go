@@ -42,6 +42,10 @@ const maxDrain = 64 << 10
 // lingerTime bounds the drain in time.
 const lingerTime = 2 * time.Second
 
+// Linger is how long a connection that is to go is kept for a request that
+// may be on its way, when no response has said yet that it goes.
+const Linger = time.Second
+
 // States of a connection, kept in ServerConn.state.
 const (
 	busy    = int32(iota)
@@ -73,12 +77,14 @@ func (c *ServerConn) Init(s *stream.Conn, h Handler) {
 	c.Peer, c.Local = s.RemoteAddr(), s.LocalAddr()
 }
 
-// Drain makes the response to the next request the last one. It may be
-// called from any goroutine.
+// Drain makes the response to the next request the last one, which is then
+// awaited for no longer than Linger; but see Leave. It may be called from any
+// goroutine.
 func (c *ServerConn) Drain() { c.draining.Store(true) }
 
 // Leave ends the connection if it is idle, and otherwise does what Drain
-// does. A request that arrives at this very moment is still answered.
+// does. A request that arrives at this very moment is still answered. It is
+// for connections that were idle already when Drain was called.
 func (c *ServerConn) Leave() {
 	c.Drain()
 	if c.state.CompareAndSwap(idle, leaving) {
@@ -121,8 +127,8 @@ func (c *ServerConn) awaitRequest() bool {
 		wait = c.options.HeadTimeout
 	}
 	c.state.Store(idle)
-	if c.draining.Load() && c.requests > 0 {
-		return false
+	if c.draining.Load() {
+		wait = min(wait, Linger)
 	}
 	n, err := c.Stream.ReadLent(c, stream.Now()+int64(wait))
 	if err == stream.ErrInterrupted {

@@ -26,6 +26,7 @@ type flow struct {
 	client   Client
 	shard    uint32
 	tlsGroup string
+	tlsFor   string
 	secure   bool
 	trusted  bool
 
@@ -120,16 +121,16 @@ func (g *Gateway) flowOf(x *http1.Exchange) *flow {
 func (f *flow) begin(x *http1.Exchange) {
 	c := x.Conn().Data.(*conn)
 	f.x, f.req = x, x.Request()
-	f.shard, f.secure, f.trusted, f.tlsGroup = c.Shard, c.secure, c.trusted, c.tlsGroup
+	f.shard, f.secure, f.trusted, f.tlsGroup, f.tlsFor = c.Shard, c.secure, c.trusted, c.tlsGroup, c.tlsFor
 	f.snap, f.lent = f.gw.acquire(f.shard), true
 	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.secure}
 	f.began, f.connected, f.answered = x.HeadStart, 0, 0
 	f.first, f.listener = nil, nil
-	if s := f.snap.sites(c.fe.ID); s != nil {
+	if s := f.snap.sites(c.fe.ID); s != nil && s.First().HTTPS == c.secure {
 		f.first = s.First()
 		f.listener = s.Find(f.req.Bytes(f.req.HostName))
 	} else {
-		x.CloseAfter()
+		x.CloseAfter() // the listener is gone, or has changed its protocol
 	}
 	f.beginRecord(x, c)
 }
@@ -151,8 +152,11 @@ func (f *flow) serve() {
 // admit checks the client and the request against the listener's rules.
 func (f *flow) admit() bool {
 	if f.secure && f.tlsGroup != f.listener.TLSGroup {
-		f.refuse(421, "host belongs to a listener with other TLS settings", telemetry.ErrorInfoInvalidHost)
-		return false
+		if f.tlsFor != f.listener.Name {
+			f.refuse(421, "host belongs to a listener with other TLS settings", telemetry.ErrorInfoInvalidHost)
+			return false
+		}
+		f.x.CloseAfter() // a reload changed the settings: they apply from the next connection on
 	}
 	f.findClient()
 	if rule := f.listener.Access.deniedBy(f.client.Addr.Addr()); rule != nil {

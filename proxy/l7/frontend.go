@@ -71,6 +71,7 @@ type conn struct {
 	sites      *Sites // when it was accepted
 	secure     bool   // TLS from the client
 	tlsGroup   string
+	tlsFor     string // name of the listener that did the handshake
 	tlsVersion uint16
 	cipher     uint16
 	serverName string
@@ -234,7 +235,8 @@ func (fe *Frontend) handshake(c *conn, m *telemetry.Listener, deadline int64) bo
 		return false
 	}
 	state := c.Stream.TLS().ConnectionState()
-	c.tlsGroup, c.tlsVersion, c.cipher, c.serverName = chosen.TLSGroup, state.Version, state.CipherSuite, state.ServerName
+	c.tlsGroup, c.tlsFor = chosen.TLSGroup, chosen.Name
+	c.tlsVersion, c.cipher, c.serverName = state.Version, state.CipherSuite, state.ServerName
 	c.handshake = stream.Now() - c.Opened
 	m.Handshake(c.Shard, state.Version, state.DidResume)
 	return true
@@ -300,23 +302,19 @@ func (fe *Frontend) Stop(ctx context.Context) {
 	fe.conns.each(func(c *conn) { c.Stream.Abort() })
 }
 
-// idleLinger is how long an idle connection is kept for a request that may be
-// on its way when its listener goes.
-const idleLinger = time.Second
-
 // leaveWhenIdle waits for the connections to end.
 func (fe *Frontend) leaveWhenIdle(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	lingered := time.Now().Add(idleLinger)
+	lingered := time.After(http1.Linger)
 	for fe.conns.len() > 0 {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			if now.After(lingered) {
-				fe.conns.each(func(c *conn) { c.Leave() })
-			}
+		case <-lingered:
+			// Those that become idle later linger by themselves.
+			fe.conns.each(func(c *conn) { c.Leave() })
+		case <-tick.C:
 		}
 	}
 }
