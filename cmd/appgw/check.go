@@ -22,7 +22,7 @@ func newCheckCommand() *cobra.Command {
 without listening and without contacting a backend. Every error is reported,
 as file:line: path: message. The exit status is 0, or 1 if a start would fail.`,
 		Example: "  appgw check -c appgw.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			return check(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
@@ -76,7 +76,7 @@ func newSchemaCommand() *cobra.Command {
 		Example: `  appgw schema > appgw.schema.json
   # first line of appgw.yaml, for editors with a YAML language server:
   # yaml-language-server: $schema=appgw.schema.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), string(config.Schema()))
 			return err

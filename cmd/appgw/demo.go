@@ -43,7 +43,7 @@ func newDemoCommand() *cobra.Command {
 		Example: `  appgw demo
   appgw demo --http 127.0.0.1:8000 --https 127.0.0.1:8400
   appgw demo --print-config > appgw.yaml   # to start from`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			if show {
 				return d.printConfig(cmd.OutOrStdout())

@@ -35,7 +35,7 @@ anything: the listener that its host leads to, the client after trusted proxies
 were asked, access rules, the canonical path, the rule, and the pool or redirect.`,
 		Example: `  appgw explain -c appgw.yaml --url https://shop.example/images/logo.png --from 203.0.113.9
   appgw explain --url http://shop.example:8080/ --from 10.0.0.1 --header "X-Forwarded-For: 203.0.113.9" --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			next, _, err := dryBuild(cmd.Context(), fileSource(file))
 			if err != nil {

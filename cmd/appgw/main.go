@@ -75,23 +75,40 @@ func newRoot() *cobra.Command {
 		Example: `  appgw demo                                            look around
   appgw proxy --from :8080 --to http://127.0.0.1:3000   put it in front of an application
   appgw run -c appgw.yaml                               serve a configuration`,
+		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newRunCommand(), newDemoCommand(), newProxyCommand(), newCheckCommand(), newExplainCommand(),
 		newSchemaCommand(), newStatusCommand(), newBackendsCommand(), newReloadCommand(),
-		newDrainCommand(), newUndrainCommand(), newVersionCommand())
+		newDrainCommand(), newUndrainCommand(), newUpgradeCommand(), newVersionCommand())
+	root.SetVersionTemplate(versionLine() + "\n")
 	return root
 }
+
+// noArguments refuses arguments of a command that has only flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if cmd.Flags().Lookup("config") != nil {
+		hint = "; a configuration file is named with -c"
+	}
+	return fmt.Errorf("%s takes no argument, %q%s", cmd.CommandPath(), args[0], hint)
+}
+
+// versionLine says which build this is.
+func versionLine() string { return fmt.Sprintf("appgw %s (%s)", version, goVersion()) }
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  appgw version",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "appgw %s (%s)\n", version, goVersion())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 			return err
 		}),
 	}

@@ -85,7 +85,13 @@ func (r *running) poolStatus() []proxy.Status {
 }
 
 // addEndpoints adds what only a gateway has to the operator's HTTP.
-func (a *app) addEndpoints(s *admin.Server) {
+func (a *app) addEndpoints(s *admin.Server, d *daemon.Daemon) {
+	s.Post("/upgrade", "start the binary on disk and hand it the sockets", func(r *http.Request) (any, error) {
+		if err := d.Upgrade(r.Context()); err != nil {
+			return nil, err
+		}
+		return map[string]string{"outcome": "upgraded"}, nil
+	})
 	s.Get("/backends", "state of every backend", func(*http.Request) (any, error) { return a.running().poolStatus(), nil })
 	s.Post("/drain", "take a backend out of use: backend=ADDRESS", a.backendAction((*proxy.Pool).Drain))
 	s.Post("/undrain", "bring a drained backend back: backend=ADDRESS", a.backendAction((*proxy.Pool).Undrain))
@@ -173,7 +179,7 @@ func (o *remote) address() (string, error) {
 func newStatusCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show what a running gateway does", Args: cobra.NoArgs,
+		Use: "status", Short: "Show what a running gateway does", Args: noArguments,
 		Example: "  appgw status\n  appgw status -c /etc/gatehouse/appgw.yaml --json",
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			var s status
@@ -187,7 +193,7 @@ func newStatusCommand() *cobra.Command {
 func newBackendsCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
-		Use: "backends", Short: "Show the backends: address, state, since when, why, requests in flight", Args: cobra.NoArgs,
+		Use: "backends", Short: "Show the backends: address, state, since when, why, requests in flight", Args: noArguments,
 		Example: "  appgw backends\n  appgw backends --admin unix:/run/gatehouse/admin.sock",
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			var pools []proxy.Status
@@ -201,11 +207,25 @@ func newBackendsCommand() *cobra.Command {
 func newReloadCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
-		Use: "reload", Short: "Make a running gateway read its configuration again", Args: cobra.NoArgs,
+		Use: "reload", Short: "Make a running gateway read its configuration again", Args: noArguments,
 		Long:    "Reload makes a running gateway read its configuration again and waits for the\nresult. A refused one changes nothing; every error is printed and the exit\nstatus is 1.",
 		Example: "  appgw reload\n  appgw reload -c /etc/gatehouse/appgw.yaml",
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			return o.post(cmd, "/reload", nil, "configuration applied")
+		}),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func newUpgradeCommand() *cobra.Command {
+	var o remote
+	cmd := &cobra.Command{
+		Use: "upgrade", Short: "Make a running gateway start the binary on disk and hand it the sockets", Args: noArguments,
+		Long:    "Upgrade makes a running gateway start the binary that is now on disk and hand it\nthe sockets; the old process drains. SIGUSR2 does the same. No connection is\nrefused meanwhile.",
+		Example: "  appgw upgrade",
+		RunE: work(func(cmd *cobra.Command, _ []string) error {
+			return o.post(cmd, "/upgrade", nil, "the new process serves; the old one drains")
 		}),
 	}
 	o.flags(cmd)

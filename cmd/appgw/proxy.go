@@ -18,7 +18,7 @@ func newProxyCommand() *cobra.Command {
 		Example: `  appgw proxy --from :8080 --to http://127.0.0.1:3000
   appgw proxy --from :8080 --to http://10.0.0.4:3000,http://10.0.0.5:3000 --affinity
   appgw proxy --from :443 --to http://127.0.0.1:3000 --path /api=http://127.0.0.1:4000 --tls-cert site.crt --tls-key site.key`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			if show {
 				return printProxyConfig(cmd.OutOrStdout(), flags)
@@ -40,6 +40,7 @@ func newProxyCommand() *cobra.Command {
 	f.StringVar(&flags.Admin, "admin", "", "admin address (default 127.0.0.1:9901, or off)")
 	f.BoolVar(&show, "print-config", false, "print the configuration that the flags stand for, and exit")
 	cmd.MarkFlagRequired("to")
+	cmd.RegisterFlagCompletionFunc("waf", cobra.FixedCompletions([]string{"off", "prevention", "detection"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func newRunCommand() *cobra.Command {
 		Use:     "run",
 		Short:   "Serve a configuration",
 		Example: "  appgw run -c /etc/gatehouse/appgw.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) && !cmd.Flags().Changed("config") {
 				return errors.New("there is no " + defaultFile + ` here; name a file with -c, or begin with one of
@@ -96,7 +96,7 @@ func (a *app) support(d *daemon.Daemon, reloader *daemon.Reloader) ([]daemon.Tas
 		if err != nil {
 			return nil, err
 		}
-		a.addEndpoints(s)
+		a.addEndpoints(s, d)
 		tasks = append(tasks, s)
 	}
 	if conf.Metrics.Address != "" {
