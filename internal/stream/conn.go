@@ -106,6 +106,7 @@ type Conn struct {
 
 	// Owned by the writer.
 	writeArmed int64
+	fullSince  int64 // when this write found the socket full; 0: it has not
 	iov        [3]syscall.Iovec
 	iovLeft    int // bytes still to write
 	iovAt      int
@@ -168,10 +169,20 @@ func (c *Conn) Written() int64 { return c.written }
 // Read reads at least one byte. The deadline is a point on the clock of Now.
 func (c *Conn) Read(p []byte, deadline int64) (int, error) {
 	if c.tls != nil {
-		c.tlsDeadline = deadline
-		return c.tls.Read(p)
+		return c.readTLS(p, deadline)
 	}
 	return c.readPlain(p, deadline)
+}
+
+// readTLS reads plain text. crypto/tls returns data together with the alert
+// that came behind it; the alert comes again with the next read.
+func (c *Conn) readTLS(p []byte, deadline int64) (int, error) {
+	c.tlsDeadline = deadline
+	n, err := c.tls.Read(p)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, err
 }
 
 func (c *Conn) readPlain(p []byte, deadline int64) (int, error) {
@@ -203,20 +214,14 @@ func (c *Conn) ReadLent(l Lender, deadline int64) (int, error) {
 // readLentTLS waits for one byte of plain text, and takes the rest of its
 // record without another system call.
 func (c *Conn) readLentTLS(l Lender, deadline int64) (int, error) {
-	c.tlsDeadline = deadline
-	if _, err := c.tls.Read(c.one[:]); err != nil {
+	if _, err := c.readTLS(c.one[:], deadline); err != nil {
 		return 0, err
 	}
 	buf := l.Lend()
 	buf[0] = c.one[0]
 	// What is left of the record is there already; past keeps an empty rest
-	// from waiting.
-	c.tlsDeadline = past
-	n, err := c.tls.Read(buf[1:])
-	if err != nil && !errors.Is(err, ErrTimeout) {
-		l.Unlend()
-		return 0, err
-	}
+	// from waiting. An error that is not about that comes again.
+	n, _ := c.readTLS(buf[1:], past)
 	return n + 1, nil
 }
 
@@ -348,26 +353,33 @@ func (c *Conn) addPiece(p []byte) {
 
 // flush writes what setPieces set.
 func (c *Conn) flush() error {
-	for c.iovLeft > 0 {
-		left := c.iovLeft
-		err := c.raw.Write(c.writeFn)
-		switch {
-		case err == nil && c.writeErr != nil:
-			err = c.writeErr
-		case err == nil:
-			continue
-		case isDeadline(err):
-			if c.iovLeft < left || Now() < c.writeArmedAt() {
-				c.rearmWrite()
-				continue
-			}
-			err = ErrTimeout
-		}
-		c.dropPieces()
-		return err
+	if c.iovLeft == 0 {
+		return nil
+	}
+	err := c.awaitWrite(c.writeFn)
+	if err == nil {
+		err = c.writeErr
 	}
 	c.dropPieces()
-	return nil
+	return err
+}
+
+// awaitWrite runs a raw write function until it is done, or the socket was
+// full for Stall. The function calls full whenever it has to wait.
+func (c *Conn) awaitWrite(f func(uintptr) bool) error {
+	c.fullSince = 0
+	for {
+		err := c.raw.Write(f)
+		if err == nil || !isDeadline(err) {
+			return err
+		}
+		// The timer may be an earlier write's, or have been set before the
+		// last progress.
+		if c.fullSince != 0 && c.Stall > 0 && Now() >= c.fullSince+int64(c.Stall) {
+			return ErrTimeout
+		}
+		c.armWrite()
+	}
 }
 
 // dropPieces forgets the callers' memory.
@@ -386,7 +398,7 @@ func (c *Conn) rawWrite(fd uintptr) bool {
 		n, errno := c.writeOnce(fd)
 		switch {
 		case errno == syscall.EAGAIN:
-			c.rearmWrite()
+			c.full()
 			return false
 		case errno != 0:
 			c.writeErr = errno
@@ -425,26 +437,29 @@ func (c *Conn) wrote(n int) {
 	}
 }
 
-// rearmWrite gives the peer another Stall.
-func (c *Conn) rearmWrite() {
-	if c.Stall <= 0 {
-		return
-	}
-	now := Now()
+// full notes that the peer has to make room before more can be written.
+func (c *Conn) full() {
+	c.fullSince = Now()
 	// Half a stall of slack: a reader that is merely slow costs a timer
 	// change now and then, not with each packet.
-	if c.writeArmed-now > int64(c.Stall)/2 {
-		return
+	if c.Stall > 0 && c.writeArmed-c.fullSince <= int64(c.Stall)/2 {
+		c.armWrite()
 	}
-	c.writeArmed = now + int64(c.Stall)
-	c.nc.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
 }
 
-func (c *Conn) writeArmedAt() int64 {
-	if c.writeArmed == 0 {
-		return 1<<63 - 1
+// armWrite sets the runtime's timer to when the wait has been too long.
+func (c *Conn) armWrite() {
+	if c.Stall <= 0 {
+		c.writeArmed = Never
+		c.nc.SetWriteDeadline(time.Time{})
+		return
 	}
-	return c.writeArmed
+	from := c.fullSince
+	if from == 0 {
+		from = Now()
+	}
+	c.writeArmed = from + int64(c.Stall)
+	c.nc.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
 }
 
 // CloseWrite sends the end of our stream: a FIN, after TLS's close_notify.
@@ -461,16 +476,18 @@ func (c *Conn) CloseWrite() error {
 // Close ends the connection; a TLS peer is told.
 func (c *Conn) Close() error {
 	if c.tls != nil && c.tls.ConnectionState().HandshakeComplete {
-		c.armGoodbye()
+		c.shortenStall()
 		return c.tls.Close()
 	}
 	return c.nc.Close()
 }
 
-// armGoodbye keeps the close_notify from waiting for a full socket.
-func (c *Conn) armGoodbye() {
-	c.writeArmed = Now() + int64(time.Second)
-	c.nc.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
+// shortenStall keeps the close_notify from waiting long for a full socket.
+func (c *Conn) shortenStall() {
+	if c.Stall <= 0 || c.Stall > time.Second {
+		c.Stall = time.Second
+		c.writeArmed = Never // whatever the runtime has is later, or comes again
+	}
 }
 
 // Abort ends the connection with a reset: the peer cannot take what it got

@@ -125,29 +125,17 @@ func (s *Splice) rawIn(fd uintptr) bool {
 
 // drain empties the pipe into dst.
 func (s *Splice) drain() error {
-	for s.p.held > 0 {
-		held := s.p.held
-		err := s.dst.raw.Write(s.out)
-		switch {
-		case err == nil && s.err != nil:
-			return s.err
-		case err == nil:
-		case !isDeadline(err):
-			return err
-		case s.p.held < held || Now() < s.dst.writeArmedAt():
-			s.dst.rearmWrite()
-		default:
-			return ErrTimeout
-		}
+	if err := s.dst.awaitWrite(s.out); err != nil {
+		return err
 	}
-	return nil
+	return s.err
 }
 
 func (s *Splice) rawOut(fd uintptr) bool {
 	for s.p.held > 0 {
 		n, err := splice(s.p.r, int(fd), int64(s.p.held))
 		if err == syscall.EAGAIN {
-			s.dst.rearmWrite()
+			s.dst.full()
 			return false
 		}
 		if s.err = err; err != nil {

@@ -51,7 +51,7 @@ func (w *wire) LocalAddr() net.Addr  { return w.nc.LocalAddr() }
 func (w *wire) RemoteAddr() net.Addr { return w.nc.RemoteAddr() }
 
 // Deadlines are given with each call; crypto/tls sets one only when closing,
-// where armGoodbye has bounded the write already.
+// where shortenStall has bounded the write already.
 func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }

@@ -29,6 +29,8 @@ func (c *Conn) Trip(a, b, d, into []byte, fresh bool, deadline int64) (sent int6
 	err = c.await(c.tripFn, deadline)
 	c.readBuf = nil
 	switch {
+	case err == ErrTimeout && !c.tripSent:
+		return c.lateTrip(before)
 	case err != nil:
 		c.dropPieces()
 		return c.written - before, 0, err
@@ -42,6 +44,19 @@ func (c *Conn) Trip(a, b, d, into []byte, fresh bool, deadline int64) (sent int6
 	}
 	c.dropPieces()
 	return c.written - before, c.readN, c.readErr
+}
+
+// lateTrip is a Trip whose deadline came before it was this goroutine's turn:
+// the pieces still go out, since that is what a timeout promises.
+func (c *Conn) lateTrip(before int64) (sent int64, n int, err error) {
+	if !c.Silent() {
+		c.dropPieces()
+		return 0, 0, ErrStale
+	}
+	if err = c.flush(); err == nil {
+		err = ErrTimeout
+	}
+	return c.written - before, 0, err
 }
 
 // errUnsent says that not all pieces fit into the socket.
@@ -82,8 +97,8 @@ func silent(fd uintptr) bool {
 }
 
 func (c *Conn) tripTLS(a, b, d, into []byte, fresh bool, deadline int64) (int, error) {
-	// A fresh TLS connection may have session tickets waiting.
-	if !fresh && !c.Silent() {
+	// A fresh TLS connection may have session tickets waiting in its socket.
+	if !fresh && !c.Silent() || fresh && !c.silentTLS() {
 		return 0, ErrStale
 	}
 	if err := c.writeTLS(a, b, d); err != nil {
@@ -104,5 +119,15 @@ func (c *Conn) Silent() bool {
 			return true
 		}
 	}
-	return c.await(c.peekFn, Never) == nil && c.readErr == nil
+	if c.await(c.peekFn, Never) != nil || c.readErr != nil {
+		return false
+	}
+	return c.tls == nil || c.silentTLS()
+}
+
+// silentTLS reports whether TLS holds nothing back: records that were read
+// from the socket together with earlier ones.
+func (c *Conn) silentTLS() bool {
+	n, err := c.readTLS(c.one[:], past)
+	return n == 0 && err == ErrTimeout
 }

@@ -1,0 +1,189 @@
+package stream
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/internal/testkit"
+)
+
+// slow gives a connection small buffers, so that writes meet a full socket
+// soon.
+func slow(c *Conn, p *peer) {
+	c.nc.(*net.TCPConn).SetWriteBuffer(128 << 10)
+	p.tcp.SetReadBuffer(128 << 10)
+}
+
+// flood is more than the buffers of two sockets take.
+const flood = 6 << 20
+
+// floodText is that many bytes in which a lost piece shows.
+var floodText = sync.OnceValue(func() string { return testkit.Pattern(flood) })
+
+func TestWriteJoinsThreePieces(t *testing.T) {
+	big := testkit.Pattern(100 << 10)
+	for _, w := range []struct {
+		name    string
+		a, b, d string
+	}{
+		{"all", "head", "body", "tail"},
+		{"none", "", "", ""},
+		{"first only", "head", "", ""},
+		{"last only", "", "", "tail"},
+		{"gap", "head", "", "tail"},
+		{"long body", "head", big, "tail"},
+		{"all long", big, big, big},
+		{"long head", big, "body", ""},
+		{"just the most", big[:maxDirect-8], "four", "four"},
+		{"one more", big[:maxDirect-8], "four", "four."},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+				slow(c, p)
+				done := make(chan error, 1)
+				go func() { done <- c.Write([]byte(w.a), []byte(w.b), []byte(w.d)) }()
+				p.expect(t, w.a+w.b+w.d)
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				go c.Write([]byte("next"), nil, nil)
+				p.expect(t, "next")
+			})
+		})
+	}
+}
+
+func TestAWriteOutlastsItsStallWhileThePeerReads(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+		slow(c, p)
+		c.Stall = 150 * time.Millisecond
+		body := floodText()
+		done := make(chan error, 1)
+		from := time.Now()
+		go func() { done <- c.Write([]byte(body), nil, nil) }()
+		for n := 0; n < flood; n += flood / 12 {
+			time.Sleep(50 * time.Millisecond)
+			p.expect(t, body[n:n+flood/12])
+		}
+		if err := <-done; err != nil {
+			t.Fatalf("%v after %v", err, time.Since(from))
+		}
+	})
+}
+
+func TestAWriteEndsWhenThePeerStalls(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+		slow(c, p)
+		c.Stall = 100 * time.Millisecond
+		from := time.Now()
+		err := c.Write(make([]byte, flood), nil, nil)
+		if took := time.Since(from); !errors.Is(err, ErrTimeout) || took < c.Stall || took > 2*time.Second {
+			t.Fatalf("%v after %v", err, took)
+		}
+	})
+}
+
+// What the runtime's timer was set to for one write must not end another one
+// much later.
+func TestAnOldStallDoesNotEndALaterWrite(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+		slow(c, p)
+		c.Stall = 60 * time.Millisecond
+		body := floodText()
+		done := make(chan error, 1)
+		go func() { done <- c.Write([]byte(body), nil, nil) }()
+		time.Sleep(20 * time.Millisecond) // the socket fills up
+		p.expect(t, body)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(150 * time.Millisecond)
+		for _, s := range []string{"later", "and later"} {
+			if err := c.Write([]byte(s), nil, nil); err != nil {
+				t.Fatalf("a later write: %v", err)
+			}
+			p.expect(t, s)
+		}
+	})
+}
+
+func TestWithoutStallAWriteWaits(t *testing.T) {
+	c, p := plainPair(t)
+	slow(c, p)
+	done := make(chan error, 1)
+	go func() { done <- c.Write(make([]byte, flood), nil, nil) }()
+	select {
+	case err := <-done:
+		t.Fatalf("write ended with %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	go io.Copy(io.Discard, p)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWriteSeesAReset(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+		slow(c, p)
+		done := make(chan error, 1)
+		go func() { done <- c.Write(make([]byte, flood), nil, nil) }()
+		time.Sleep(10 * time.Millisecond)
+		p.reset()
+		select {
+		case err := <-done:
+			if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				t.Fatal(err)
+			}
+		case <-time.After(soon):
+			t.Fatal("the write goes on")
+		}
+	})
+}
+
+func TestCloseWriteLeavesTheOtherDirection(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+		c.Write([]byte("bye"), nil, nil)
+		c.CloseWrite()
+		p.expect(t, "bye")
+		if _, err := p.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("the peer saw %v", err)
+		}
+		p.send(t, "answer")
+		if got := readString(t, c); got != "answer" {
+			t.Fatalf("read %q", got)
+		}
+	})
+}
+
+// A peer that reads nothing must not keep a TLS connection from being closed.
+func TestCloseDoesNotWaitForAFullSocket(t *testing.T) {
+	c, p := tlsPair(t)
+	slow(c, p)
+	raw := &Conn{nc: c.nc, raw: c.raw, Stall: 50 * time.Millisecond}
+	raw.writeFn = raw.rawWrite
+	raw.Write(make([]byte, flood), nil, nil) // fills the socket below TLS
+	c.Stall = time.Minute
+	done := make(chan struct{})
+	go func() { c.Close(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("Close waits")
+	}
+}
+
+func TestHandshakeEndsAtItsDeadline(t *testing.T) {
+	c, _ := plainPair(t)
+	from := time.Now()
+	err := c.ServeTLS(&tls.Config{}, in(50*time.Millisecond))
+	if took := time.Since(from); !errors.Is(err, ErrTimeout) || took > 2*time.Second {
+		t.Fatalf("%v after %v", err, took)
+	}
+}
