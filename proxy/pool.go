@@ -232,7 +232,7 @@ const (
 
 // String is the state in lower case; what is no state is "invalid".
 func (s BackendState) String() string {
-	names := [...]string{"unknown", "healthy", "unhealthy", "ejected", "draining", "drained"}
+	names := [...]string{"untried", "healthy", "unhealthy", "ejected", "draining", "drained"}
 	if int(s) < len(names) {
 		return names[s]
 	}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/template"
 	"time"
 
@@ -180,10 +181,18 @@ of four small backends. Try, in another terminal:
   curl -i http://nobody.localhost:%[1]s/             no such host: 404
 
   appgw backends --admin %[3]s          the state of the backends
-  curl http://%[3]s/metrics             metrics
+  %[4]s             metrics
   appgw demo --print-config                        the configuration to start from
 
 The access log follows. Ctrl-C stops.
 
-`, h, s, d.Admin)
+`, h, s, d.Admin, curlAdmin(d.Admin))
+}
+
+// curlAdmin is how to ask an admin address for metrics.
+func curlAdmin(address string) string {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "curl --unix-socket " + path + " http://localhost/metrics"
+	}
+	return "curl http://" + address + "/metrics"
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ func newProxyCommand() *cobra.Command {
 			}
 			src := source{load: func() (*config.Gateway, config.Warnings, error) { return config.SimpleProxy(flags) }}
 			return serve(cmd.Context(), src, func(*config.Gateway) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "Forwarding %s to %v. Ctrl-C stops.\n", flags.From, flags.To)
+				fmt.Fprintf(cmd.ErrOrStderr(), "Forwarding %s to %s. Ctrl-C stops.\n", flags.From, strings.Join(flags.To, ", "))
 			})
 		}),
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
 )
 
@@ -70,12 +71,19 @@ func (e *explainer) explainAccess() bool {
 	case rule == nil:
 		e.add("access", "no access rule contains the address", "allowed")
 	case rule.Deny:
-		e.add("access", why, "denied by %s: 403", ruleLabel(rule))
+		e.add("access", why, "denied by %s: 403", nameOf(rule))
 		return false
 	default:
-		e.add("access", why, "allowed by %s", ruleLabel(rule))
+		e.add("access", why, "allowed by %s", nameOf(rule))
 	}
 	return true
+}
+
+func nameOf(r *config.AccessRule) string {
+	if r.Name == "" {
+		return "the rule " + ruleLabel(r)
+	}
+	return r.Name
 }
 
 // explainClient says who the client is taken to be.
