@@ -16,6 +16,9 @@ type Exchange struct {
 
 	HeadStart int64 // when the first bytes of the head were read
 	HeadDone  int64
+	// Ended is when the handler was done, which it may set to spare a look at
+	// the clock.
+	Ended int64
 
 	c   *ServerConn
 	req httpmsg.Request
@@ -57,7 +60,7 @@ func (x *Exchange) reset() {
 	x.continued, x.closing, x.started, x.finished = false, false, false, false
 	x.aborted, x.tunnel, x.chunked, x.lingers = false, false, false, false
 	x.sent = 0
-	x.HeadStart, x.HeadDone = 0, 0
+	x.HeadStart, x.HeadDone, x.Ended = 0, 0, 0
 	x.req.Reset(nil)
 	if cap(x.out) > bigBufferSize {
 		x.out = make([]byte, 0, 2048)

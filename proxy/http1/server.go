@@ -107,7 +107,7 @@ func (c *ServerConn) Serve() {
 // serveOne reads and answers one request; false ends the connection.
 func (c *ServerConn) serveOne() bool {
 	c.options = c.handler.Options(c)
-	if c.x == nil && !c.awaitRequest() {
+	if (c.x == nil || c.x.in.end == 0) && !c.awaitRequest() {
 		c.Stream.Close()
 		return false
 	}
@@ -130,7 +130,14 @@ func (c *ServerConn) awaitRequest() bool {
 	if c.draining.Load() {
 		wait = min(wait, Linger)
 	}
-	n, err := c.Stream.ReadLent(c, stream.Now()+int64(wait))
+	from := c.lastEnd
+	if c.requests == 0 {
+		from = stream.Now()
+	}
+	if c.x != nil && !c.Stream.Plain() {
+		c.Unlend() // TLS reads ahead by itself, and lends only then
+	}
+	n, err := c.Stream.ReadLent(c, from+int64(wait))
 	if err == stream.ErrInterrupted {
 		// Told to leave: only what has arrived already is still answered.
 		c.Stream.Resume()
@@ -289,7 +296,9 @@ func isProxyHeader(b []byte) bool {
 // end finishes the exchange; true keeps the connection for another request.
 func (x *Exchange) end() bool {
 	c := x.c
-	c.lastEnd = stream.Now()
+	if c.lastEnd = x.Ended; c.lastEnd == 0 {
+		c.lastEnd = stream.Now()
+	}
 	switch {
 	case x.tunnel:
 		return false // its owner closed it
@@ -302,10 +311,7 @@ func (x *Exchange) end() bool {
 	}
 	x.in.begin()
 	x.reset()
-	if x.in.end == 0 {
-		c.Unlend()
-	}
-	return true
+	return true // the exchange is given back when nothing more has come
 }
 
 // drainBody reads what is left of a short request body that nobody wanted, so

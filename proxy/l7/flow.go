@@ -62,7 +62,7 @@ func (g *Gateway) Serve(x *http1.Exchange) {
 	defer f.contain(x)
 	f.begin(x)
 	f.serve()
-	f.end()
+	x.Ended = f.end()
 }
 
 // contain keeps a bug that a request ran into from ending the process: the
@@ -259,8 +259,8 @@ func (f *flow) beginRecord(x *http1.Exchange, c *conn) {
 	}
 }
 
-// end writes the record and lets go of everything.
-func (f *flow) end() {
+// end writes the record and lets go of everything. It returns the time.
+func (f *flow) end() int64 {
 	f.stages.done()
 	f.stages = f.stages[:0]
 	now := stream.Now()
@@ -279,6 +279,7 @@ func (f *flow) end() {
 		f.gw.access.Log(f.shard, r)
 	}
 	f.release()
+	return now
 }
 
 // describe fills in the text of the record, which points into the request.
