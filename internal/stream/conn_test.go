@@ -150,6 +150,7 @@ func onBoth(t *testing.T, test func(t *testing.T, c *Conn, p *peer)) {
 		pair func(testing.TB) (*Conn, *peer)
 	}{{"plain", plainPair}, {"TLS server", tlsPair}, {"TLS client", dialedTLSPair}} {
 		t.Run(transport.name, func(t *testing.T) {
+			t.Parallel()
 			c, p := transport.pair(t)
 			t.Cleanup(func() { c.Abort() })
 			test(t, c, p)

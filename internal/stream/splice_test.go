@@ -86,20 +86,20 @@ func TestSpliceMovesExactly(t *testing.T) {
 
 func TestSpliceWaitsForASlowReader(t *testing.T) {
 	s := newSpliced(t)
-	slow(s.dst, s.to)
-	s.dst.Stall = 100 * time.Millisecond
+	slow(s.dst)
+	s.dst.Stall = 600 * time.Millisecond
 	body := floodText()
 	go io.WriteString(s.from, body)
 	done := make(chan error, 1)
 	go func() { done <- s.move(flood) }()
 	for n := 0; n < flood; n += flood / 8 {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(120 * time.Millisecond)
 		s.to.expect(t, body[n:n+flood/8])
 	}
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(150 * time.Millisecond) // an old stall ends nothing later
+	time.Sleep(800 * time.Millisecond) // an old stall ends nothing later
 	go io.WriteString(s.from, "later")
 	if _, err := s.Step(5, in(soon)); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestSpliceWaitsForASlowReader(t *testing.T) {
 
 func TestSpliceEndsWhenTheReaderStalls(t *testing.T) {
 	s := newSpliced(t)
-	slow(s.dst, s.to)
+	slow(s.dst)
 	s.dst.Stall = 100 * time.Millisecond
 	go io.WriteString(s.from, floodText())
 	err := s.move(flood)

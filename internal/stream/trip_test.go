@@ -156,7 +156,7 @@ func TestTripWaitsForAFullSocket(t *testing.T) {
 		if c.TLS() != nil {
 			absorbTickets(c)
 		}
-		slow(c, p)
+		slow(c)
 		c.Stall = 5 * time.Second
 		body := floodText()
 		go func() {
