@@ -3,6 +3,8 @@ package l7
 import (
 	"errors"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/stream"
@@ -14,9 +16,10 @@ import (
 // while the first awaits the response.
 type upload struct {
 	done      chan struct{}
-	ended     int64 // when
-	clientErr error // reading the body failed
-	sendErr   error // sending it failed
+	ending    atomic.Bool // the last piece is being sent
+	ended     int64       // when
+	clientErr error       // reading the body failed
+	sendErr   error       // sending it failed
 	refused   string
 }
 
@@ -91,6 +94,9 @@ func (f *flow) upload(u *upload) {
 				return
 			}
 		}
+		if f.x.BodyDone() {
+			u.ending.Store(true)
+		}
 		if err := f.up.SendBody(p); err != nil {
 			u.sendErr = err // a response may be there all the same
 			return
@@ -100,6 +106,7 @@ func (f *flow) upload(u *upload) {
 
 // endUpload sends the end of the body.
 func (f *flow) endUpload(u *upload) {
+	u.ending.Store(true)
 	var trailers httpmsg.Request
 	f.x.Trailers(&trailers.Fields)
 	u.sendErr = f.up.SendEnd(&trailers.Fields)
@@ -107,6 +114,7 @@ func (f *flow) endUpload(u *upload) {
 
 // deliverStreaming passes the response on while the upload may go on.
 func (f *flow) deliverStreaming(t *Transport, u *upload) {
+	u.settle()
 	if !f.uploaded(u) {
 		// A response before the end of the request is usually a refusal: the
 		// backend need not read the rest, and the client is not kept.
@@ -123,6 +131,20 @@ func (f *flow) deliverStreaming(t *Transport, u *upload) {
 	ok := f.respond(r)
 	f.stopUpload(u)
 	f.delivered(t, r, ok)
+}
+
+// settle waits for an upload whose last piece is on its way: a backend may
+// have that and answer before the goroutine that sent it is scheduled again.
+func (u *upload) settle() {
+	if !u.ending.Load() {
+		return
+	}
+	late := time.NewTimer(time.Duration(patience))
+	defer late.Stop()
+	select {
+	case <-u.done:
+	case <-late.C:
+	}
 }
 
 // uploaded reports whether the whole body is out.
