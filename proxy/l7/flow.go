@@ -53,7 +53,7 @@ type flow struct {
 
 // Options implements http1.Handler.
 func (g *Gateway) Options(c *http1.ServerConn) *http1.Options {
-	return &g.current.Load().Options
+	return g.options.Load()
 }
 
 // Serve implements http1.Handler.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/config"
 	"gatehouse/internal/proxyproto"
 	"gatehouse/internal/stream"
 	"gatehouse/internal/telemetry"
@@ -64,12 +65,12 @@ func (fe *Frontend) accept() {
 	}
 }
 
-// conn is a client's connection with what is known of it.
+// conn is a client's connection with what is known of it. It keeps nothing of
+// the configuration under which it was accepted, which it may outlive by far.
 type conn struct {
 	http1.ServerConn
 	fe         *Frontend
-	sites      *Sites // when it was accepted
-	secure     bool   // TLS from the client
+	secure     bool // TLS from the client
 	tlsGroup   string
 	tlsFor     string // name of the listener that did the handshake
 	tlsVersion uint16
@@ -100,24 +101,25 @@ func (fe *Frontend) connection(nc net.Conn, shard uint32) {
 		return
 	}
 	s.Stall = limits.WriteStall
-	c := &conn{fe: fe, sites: sites, secure: sites.First().HTTPS, handshake: -1}
+	first := sites.First()
+	c := &conn{fe: fe, secure: first.HTTPS, handshake: -1}
 	c.Init(s, fe.gw)
 	c.Shard = shard
 	c.Data = c
 	c.trusted = trusted.Contains(c.Peer.Addr())
-	fe.admit(c, limits.Connections, limits.ConnectionsPerClient, limits.HeadTimeout)
+	fe.admit(c, first.Metrics, first.ProxyFrom.Contains(c.Peer.Addr()), &limits)
 }
 
-// admit serves a connection within the limits.
-func (fe *Frontend) admit(c *conn, all, perClient int, headTimeout time.Duration) {
-	m := c.sites.First().Metrics
+// admit serves a connection within the limits; proxied says that it begins
+// with a PROXY header.
+func (fe *Frontend) admit(c *conn, m *telemetry.Listener, proxied bool, limits *config.Limits) {
+	all, perClient := limits.Connections, limits.ConnectionsPerClient
 	defer fe.gw.connections.Add(-1)
 	if n := fe.gw.connections.Add(1); all > 0 && n > int64(all) {
 		m.LimitHit(c.Shard, telemetry.LimitConnections)
 		fe.turnAway(c, m, telemetry.RejectConnections, refusal503)
 		return
 	}
-	proxied := c.sites.First().ProxyFrom.Contains(c.Peer.Addr())
 	defer fe.uncount(c)
 	if !proxied && !fe.count(c, m, perClient) {
 		return
@@ -126,7 +128,7 @@ func (fe *Frontend) admit(c *conn, all, perClient int, headTimeout time.Duration
 	defer m.Closed(c.Shard)
 	fe.conns.add(c)
 	defer fe.conns.remove(c)
-	deadline := stream.Now() + int64(headTimeout)
+	deadline := stream.Now() + int64(limits.HeadTimeout)
 	if proxied && !(fe.identify(c, m, deadline) && fe.count(c, m, perClient)) {
 		return
 	}
@@ -221,14 +223,14 @@ func readProxyHeader(c *conn, deadline int64) error {
 // handshake does the TLS handshake.
 func (fe *Frontend) handshake(c *conn, m *telemetry.Listener, deadline int64) bool {
 	var chosen *Listener
-	config := &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+	choose := &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		chosen = fe.listenerFor(h.ServerName)
 		if chosen == nil || chosen.TLS == nil {
 			return nil, errNoListener
 		}
 		return chosen.TLS, nil
 	}}
-	if err := c.Stream.ServeTLS(config, deadline); err != nil {
+	if err := c.Stream.ServeTLS(choose, deadline); err != nil {
 		m.HandshakeFailed(c.Shard, telemetry.ClassifyTLSError(err))
 		fe.answerPlainHTTP(c, err)
 		c.Stream.Close()
@@ -237,6 +239,7 @@ func (fe *Frontend) handshake(c *conn, m *telemetry.Listener, deadline int64) bo
 	state := c.Stream.TLS().ConnectionState()
 	c.tlsGroup, c.tlsFor = chosen.TLSGroup, chosen.Name
 	c.tlsVersion, c.cipher, c.serverName = state.Version, state.CipherSuite, state.ServerName
+	chosen = nil // the connection may keep choose
 	c.handshake = stream.Now() - c.Opened
 	m.Handshake(c.Shard, state.Version, state.DidResume)
 	return true

@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/internal/stream"
 	"gatehouse/internal/telemetry"
+	"gatehouse/proxy/http1"
 )
 
 // Gateway answers requests by its current snapshot.
@@ -23,6 +24,7 @@ type Gateway struct {
 	via string
 
 	current atomic.Pointer[Snapshot]
+	options atomic.Pointer[http1.Options] // those of current, apart: idle connections keep them
 
 	connections atomic.Int64 // client connections, in all
 	clients     clientCounts
@@ -43,11 +45,14 @@ func NewGateway(log *slog.Logger, access *telemetry.AccessLog) *Gateway {
 	g := &Gateway{log: log, access: access, transports: map[*Transport]struct{}{}}
 	g.via = "1.1 gatehouse-" + hex.EncodeToString(id[:])
 	g.current.Store(&Snapshot{})
+	g.options.Store(&http1.Options{})
 	return g
 }
 
 // Use makes a snapshot the current one. It cannot fail.
 func (g *Gateway) Use(s *Snapshot) {
+	options := s.Options
+	g.options.Store(&options)
 	old := g.current.Swap(s)
 	g.mu.Lock()
 	g.retired = append(g.retired, old)
