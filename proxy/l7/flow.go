@@ -41,6 +41,8 @@ type flow struct {
 	failure  failure
 	repin    bool // the client needs a new affinity cookie
 
+	tunneled int64 // bytes from the client after an upgrade
+
 	resp    httpmsg.Response // a response of our own
 	rec     telemetry.Record
 	scratch []byte
@@ -269,7 +271,7 @@ func (f *flow) end() int64 {
 	if f.answered > 0 {
 		r.Td = now - f.answered
 	}
-	r.BytesIn, r.BytesOut = f.x.Received(), f.x.Sent()
+	r.BytesIn, r.BytesOut = f.x.Received()+f.tunneled, f.x.Sent()
 	f.describe(r)
 	f.metrics().Observe(f.shard, r)
 	if f.listener != nil {
@@ -324,7 +326,7 @@ func (f *flow) letGo() {
 func (f *flow) release() {
 	f.letGo()
 	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
-	f.repin = false
+	f.repin, f.tunneled = false, 0
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil
 	}

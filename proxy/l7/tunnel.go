@@ -21,10 +21,13 @@ func (f *flow) tunnel(t *Transport) {
 	backend, early := f.up.Tunnel()
 	client, sent, err := f.x.Switch(r, protocol)
 	f.rec.Status = r.Status
+	f.rec.BackendIn, f.rec.BackendOut = f.up.Received()+int64(len(early)), f.up.Sent()
 	if err == nil && len(sent) > 0 {
+		f.tunneled += int64(len(sent))
 		err = backend.Write(sent, nil, nil)
 	}
 	if err == nil && len(early) > 0 {
+		f.x.Moved(int64(len(early)))
 		err = client.Write(early, nil, nil)
 	}
 	if err == nil {
@@ -32,6 +35,7 @@ func (f *flow) tunnel(t *Transport) {
 	} else {
 		f.clientLeft('D')
 	}
+	f.rec.BackendOut += f.tunneled
 	client.Close()
 	f.drop(t)
 }
@@ -54,7 +58,7 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	}()
 	down.copyTunnel()
 	<-done
-	f.rec.BackendOut += up.n
+	f.tunneled += up.n
 	f.rec.BackendIn += down.n
 	f.x.Moved(down.n)
 	f.rec.Termination = tunnelEnd(up.err, down.err)
