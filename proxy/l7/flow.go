@@ -268,9 +268,7 @@ func (f *flow) end() int64 {
 	now := stream.Now()
 	r := &f.rec
 	r.Ta = now - f.began
-	if f.answered > 0 {
-		r.Td = now - f.answered
-	}
+	f.fillTimers(r, now)
 	r.BytesIn, r.BytesOut = f.x.Received()+f.tunneled, f.x.Sent()
 	f.describe(r)
 	f.metrics().Observe(f.shard, r)
@@ -284,6 +282,21 @@ func (f *flow) end() int64 {
 	return now
 }
 
+// fillTimers fills in the timers that others leave. Tw is what lies between
+// the request's head and the connect that was the last, or a kept connection:
+// holding a body, earlier attempts. With that, the parts make up the whole.
+func (f *flow) fillTimers(r *telemetry.Record, now int64) {
+	if f.connected > 0 {
+		if r.Reused {
+			r.Tc = 0
+		}
+		r.Tw = max(f.connected-max(r.Tc, 0)-f.began-max(r.TR, 0), 0)
+	}
+	if f.answered > 0 {
+		r.Td = now - f.answered
+	}
+}
+
 // describe fills in the text of the record, which points into the request.
 func (f *flow) describe(r *telemetry.Record) {
 	q := f.req
@@ -291,7 +304,9 @@ func (f *flow) describe(r *telemetry.Record) {
 		return // refused before there was a request
 	}
 	r.Method, r.Target = q.Bytes(q.MethodText), q.Bytes(q.Target)
-	r.Path = q.Bytes(q.Path)
+	if r.Path = q.Bytes(q.Path); len(r.Path) == 0 {
+		r.Path = q.Bytes(q.RawPath) // refused before it was made canonical
+	}
 	r.Query = q.Bytes(q.Query)
 	r.Host = q.Bytes(q.Authority)
 	r.UserAgent, _ = q.Get(httpmsg.UserAgent)
