@@ -4,6 +4,8 @@ import (
 	"io"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // peeker is the state of one Peek.
@@ -37,6 +39,18 @@ func (k *peeker) peek(fd uintptr) bool {
 		k.n = n
 	}
 	return true
+}
+
+// HungUp reports whether the peer has closed or reset the connection, also
+// when bytes that it sent before are still unread. Any goroutine may ask.
+func (c *Conn) HungUp() bool {
+	gone := false
+	err := c.raw.Control(func(fd uintptr) {
+		p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(p[:], 0)
+		gone = err == nil && n > 0
+	})
+	return gone || err != nil
 }
 
 // Discard takes n bytes that Peek has seen.

@@ -123,8 +123,12 @@ func (u *Upstream) open(body, tail []byte, size int64) error {
 	if u.conn.Uses > 0 && !u.conn.Stream.Silent() {
 		return stream.ErrStale
 	}
-	u.sent = size
-	return u.conn.Stream.Write(u.out, body, tail)
+	before := u.conn.Stream.Written()
+	err := u.conn.Stream.Write(u.out, body, tail)
+	if u.conn.Stream.Written() > before {
+		u.sent = size
+	}
+	return err
 }
 
 // appendHead writes the request head. Hop-by-hop fields were stripped by the
@@ -165,8 +169,8 @@ func (u *Upstream) SendBody(p []byte) error {
 
 // SendEnd ends the request body; trailers may be nil.
 func (u *Upstream) SendEnd(trailers *httpmsg.Fields) error {
-	u.allSent = true
 	if !u.chunked {
+		u.allSent = true
 		return nil
 	}
 	u.out = append(u.out[:0], "0\r\n"...)
@@ -174,7 +178,9 @@ func (u *Upstream) SendEnd(trailers *httpmsg.Fields) error {
 		u.out = trailers.AppendLines(u.out)
 	}
 	u.out = append(u.out, "\r\n"...)
-	return u.conn.Stream.Write(u.out, nil, nil)
+	err := u.conn.Stream.Write(u.out, nil, nil)
+	u.allSent = err == nil // a connection with half of it is of no use
+	return err
 }
 
 // ReadHead reads the next response head into Response: an informational one

@@ -207,7 +207,7 @@ func (x *Exchange) Inform(r *httpmsg.Response) error {
 func (x *Exchange) Respond(r *httpmsg.Response, body []byte, end bool) error {
 	x.started = true
 	bodiless := x.req.Method == httpmsg.HEAD || r.Status == 204 || r.Status == 304
-	x.closing = x.closing || x.c.draining.Load()
+	x.closing = x.closing || x.c.draining.Load() || !x.in.done && !x.mayDrain()
 	x.appendHead(r, bodiless)
 	if bodiless {
 		x.finished = true
@@ -388,6 +388,11 @@ func (x *Exchange) Unwatch() (gone bool) {
 	x.watch.on = false
 	return x.watch.gone
 }
+
+// Gone reports whether the client has closed or reset its connection, for
+// when nobody comes to read what it sent before. It may be called while
+// another goroutine reads the body.
+func (x *Exchange) Gone() bool { return x.c.Stream.HungUp() }
 
 // InterruptBody makes ReadBody in another goroutine return; ResumeBody undoes
 // it once that goroutine is done.

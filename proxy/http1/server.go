@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/stream"
 )
 
@@ -50,7 +52,8 @@ const Linger = time.Second
 const (
 	busy    = int32(iota)
 	idle    // waits for the first byte of a request
-	leaving // was idle and has been told to go
+	leaving // was idle and is being told to go
+	told    // has been
 )
 
 // ServerConn is a client's connection. One goroutine runs Serve on it.
@@ -89,6 +92,7 @@ func (c *ServerConn) Leave() {
 	c.Drain()
 	if c.state.CompareAndSwap(idle, leaving) {
 		c.Stream.Interrupt()
+		c.state.Store(told)
 	}
 }
 
@@ -140,11 +144,11 @@ func (c *ServerConn) awaitRequest() bool {
 	n, err := c.Stream.ReadLent(c, from+int64(wait))
 	if err == stream.ErrInterrupted {
 		// Told to leave: only what has arrived already is still answered.
-		c.Stream.Resume()
-		n, err = c.Stream.ReadLent(c, stream.Now()+int64(time.Millisecond))
+		c.awaitTold()
+		n, err = c.Stream.ReadLent(c, stream.Now()+int64(leaveGrace))
 	}
 	if !c.state.CompareAndSwap(idle, busy) {
-		c.Stream.Resume()
+		c.awaitTold()
 		c.state.Store(busy)
 	}
 	if err != nil {
@@ -152,6 +156,18 @@ func (c *ServerConn) awaitRequest() bool {
 	}
 	c.x.received(n)
 	return true
+}
+
+// leaveGrace is more than it takes to look whether anything has arrived.
+const leaveGrace = 20 * time.Millisecond
+
+// awaitTold waits for the other goroutine's Leave to be over, so that its
+// Interrupt cannot come later and end a read of the next request.
+func (c *ServerConn) awaitTold() {
+	for c.state.Load() == leaving {
+		runtime.Gosched()
+	}
+	c.Stream.Resume()
 }
 
 // Lend takes an exchange and its buffers into use.
@@ -320,8 +336,8 @@ func (x *Exchange) drainBody() bool {
 	if x.in.done {
 		return true
 	}
-	if x.req.Expect100 && !x.continued {
-		return false // whether a body comes, nobody knows
+	if !x.mayDrain() {
+		return false
 	}
 	deadline := stream.Now() + int64(lingerTime)
 	for n := 0; n <= maxDrain; {
@@ -337,6 +353,15 @@ func (x *Exchange) drainBody() bool {
 	return false
 }
 
+// mayDrain reports whether drainBody is worth trying. No other goroutine may
+// be reading the body.
+func (x *Exchange) mayDrain() bool {
+	if x.req.Expect100 && !x.continued {
+		return false // whether what comes is the body, nobody knows
+	}
+	return x.in.kind != httpmsg.BodyLength || x.in.left <= maxDrain
+}
+
 // goodbye closes the connection after a response. While the client may still
 // be sending, it reads and forgets for a short while first: closing with
 // unread bytes would reset the connection and might take the response with it
@@ -349,14 +374,13 @@ func (x *Exchange) goodbye() {
 	x.c.Stream.Close()
 }
 
-// discard reads until the client stops, within bounds.
+// discard reads until the client stops, for lingerTime at most: it may well
+// send a long body to its end before it reads the response.
 func (x *Exchange) discard() {
 	deadline := stream.Now() + int64(lingerTime)
-	for n := 0; n <= maxDrain; {
-		got, err := x.c.Stream.Read(x.in.buf, deadline)
-		if err != nil {
+	for {
+		if _, err := x.c.Stream.Read(x.in.buf, deadline); err != nil || stream.Now() >= deadline {
 			return
 		}
-		n += got
 	}
 }

@@ -36,6 +36,10 @@ type Exchange interface {
 	Watch(onGone func())
 	Unwatch() (gone bool)
 
+	// Gone reports whether the client is known to have left; it may be asked
+	// while another goroutine reads the body.
+	Gone() bool
+
 	// Received and Sent are bytes at the HTTP layer.
 	Received() int64
 	Sent() int64

@@ -33,7 +33,10 @@ type flow struct {
 	first    *Listener // stands for the address; nil when that was removed
 	listener *Listener // nil until the host is known
 	target   *Target   // nil until the path is known
-	stages   stages
+
+	stages    stages
+	bodyShown bool    // the stages have seen all they get of the request body
+	upload    *upload // the second goroutine, while there is one
 
 	up       *http1.Upstream // memory for the backend's side
 	backend  *proxy.Backend
@@ -341,7 +344,7 @@ func (f *flow) letGo() {
 func (f *flow) release() {
 	f.letGo()
 	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
-	f.repin, f.tunneled = false, 0
+	f.repin, f.tunneled, f.bodyShown, f.upload = false, 0, false, nil
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil
 	}

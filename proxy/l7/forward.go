@@ -75,7 +75,7 @@ const stageHold = 48 << 10
 // holds: the backend may refuse the request.
 func (f *flow) holdBody(holds bool) (body []byte, whole, ok bool) {
 	if f.req.Body == httpmsg.BodyNone {
-		return nil, true, true
+		return nil, true, !holds || f.stagesTake(nil, true)
 	}
 	most, wait := holdMax, f.req.Body == httpmsg.BodyLength && f.req.ContentLength <= holdMax && !f.x.Awaits100()
 	if holds {
@@ -86,13 +86,24 @@ func (f *flow) holdBody(holds bool) (body []byte, whole, ok bool) {
 		f.clientFailed(err)
 		return nil, false, false
 	}
-	if len(f.stages) > 0 && (holds || len(body) > 0) {
-		if v, _ := f.stages.onBody(body, holds || whole); v.Action != Continue {
-			f.obey(v)
-			return nil, false, false
-		}
+	if (holds || whole || len(body) > 0) && !f.stagesTake(body, holds || whole) {
+		return nil, false, false
 	}
 	return body, whole && !f.hasTrailers(), true
+}
+
+// stagesTake shows the stages the beginning of the body, and with end all
+// that they get to see; false when one of them ended the exchange.
+func (f *flow) stagesTake(body []byte, end bool) bool {
+	f.bodyShown = end
+	if len(f.stages) == 0 {
+		return true
+	}
+	if v := f.stages.onBody(body, end); v.Action != Continue {
+		f.obey(v)
+		return false
+	}
+	return true
 }
 
 // hasTrailers reports whether trailer fields follow the body that is held:
@@ -183,7 +194,7 @@ func (f *flow) send(t *Transport, b *proxy.Backend, body []byte, whole, fresh, m
 		f.rec.Reused = c.Uses > 0
 		f.up.Bind(c, f.snap.Limits.ResponseHeadBytes)
 		f.connected = stream.Now()
-		err := f.up.Start(f.req, body, whole, f.connected+patience)
+		err := f.up.Start(f.req, body, whole, f.connected+f.patience())
 		if err == nil {
 			return sent
 		}
@@ -262,7 +273,7 @@ func (f *flow) noMember(err error) {
 func (f *flow) receive(t *Transport, mayRetry bool) outcome {
 	err, gone := stream.ErrTimeout, false
 	if f.up.Answered() {
-		err = f.finalHead(f.connected + patience)
+		err = f.finalHead(f.connected + f.patience())
 	}
 	if err == stream.ErrTimeout {
 		f.x.Watch(f.up.Interrupt)
@@ -278,7 +289,13 @@ func (f *flow) receive(t *Transport, mayRetry bool) outcome {
 		f.deliver(t)
 		return settled
 	}
-	return f.noHead(t, err, mayRetry)
+	return f.noHead(t, err, mayRetry, true)
+}
+
+// patience is how long to wait before looking for the client; not beyond the
+// request timeout.
+func (f *flow) patience() int64 {
+	return min(patience, int64(f.target.Settings.RequestTimeout))
 }
 
 // finalHead reads response heads until a final one, passing informational
@@ -311,13 +328,14 @@ func (f *flow) inform(r *httpmsg.Response) error {
 }
 
 // noHead decides what follows when no response head came: one more try where
-// the request may be repeated, or an answer of our own.
-func (f *flow) noHead(t *Transport, err error, mayRetry bool) outcome {
+// the request may be repeated, for which its whole body must be held, or an
+// answer of our own.
+func (f *flow) noHead(t *Transport, err error, mayRetry, whole bool) outcome {
 	answered := f.up.Answered()
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
 	f.drop(t)
 	var bad *http1.Error
-	repeatable := !answered && f.req.Method.Idempotent()
+	repeatable := whole && !answered && f.req.Method.Idempotent()
 	f.failure = failure{502, "no response: " + shortError(err), telemetry.ErrorInfoUpstreamClosed, telemetry.Termination{'S', 'H'}}
 	switch {
 	case errors.As(err, &bad):
@@ -415,21 +433,13 @@ func (f *flow) stream() bool {
 	if ok, done := f.splice(); done {
 		return ok
 	}
-	timeout := int64(f.target.Settings.RequestTimeout)
-	watching := false
-	defer func() {
-		if watching {
-			f.x.Unwatch()
-		}
-	}()
+	w := pieceWait{f: f}
+	defer w.end()
 	for {
-		wait := patience
-		if watching {
-			wait = timeout
-		}
-		p, err := f.up.ReadBody(stream.Now() + wait)
+		p, err := f.up.ReadBody(w.deadline())
 		switch {
 		case err == nil:
+			w.from = 0
 			if !f.stagesAllow(p, false) {
 				return false
 			}
@@ -439,16 +449,56 @@ func (f *flow) stream() bool {
 			}
 		case err == io.EOF:
 			return f.finishBody()
-		case err == stream.ErrTimeout && !watching:
-			f.x.Watch(f.up.Interrupt)
-			watching = true
-		case err == stream.ErrInterrupted:
-			f.clientLeft('D')
-			return false
-		default:
-			f.backendFailed(err)
+		case !w.goOn(err):
 			return false
 		}
+	}
+}
+
+// pieceWait is the wait for the next piece of a response body: at first just
+// for that, and when it takes long with an eye on the client.
+type pieceWait struct {
+	f        *flow
+	from     int64 // since when; 0: from now on
+	watching bool
+}
+
+// deadline is until when to wait before goOn is asked.
+func (w *pieceWait) deadline() int64 {
+	now := stream.Now()
+	if w.from == 0 {
+		w.from = now
+	}
+	last := w.from + int64(w.f.target.Settings.RequestTimeout)
+	if w.watching {
+		return last
+	}
+	return min(now+patience, last)
+}
+
+// goOn decides what an error of the wait means; with false the exchange has
+// been ended. The client cannot be watched while its body is being read.
+func (w *pieceWait) goOn(err error) bool {
+	f := w.f
+	late := stream.Now() >= w.from+int64(f.target.Settings.RequestTimeout)
+	switch uploading := f.uploading(); {
+	case err == stream.ErrInterrupted, err == stream.ErrTimeout && uploading && f.x.Gone():
+		f.clientLeft('D')
+		return false
+	case err != stream.ErrTimeout || late:
+		f.backendFailed(err)
+		return false
+	case !uploading && !w.watching:
+		f.x.Watch(f.up.Interrupt)
+		w.watching = true
+	}
+	return true
+}
+
+// end stops watching the client.
+func (w *pieceWait) end() {
+	if w.watching {
+		w.f.x.Unwatch()
 	}
 }
 
@@ -483,19 +533,21 @@ func (f *flow) splice() (ok, done bool) {
 		return false, false // no descriptors left: copying works
 	}
 	defer s.Close()
+	w := pieceWait{f: f}
+	defer w.end()
 	for left > 0 {
-		n, err := s.Step(left, stream.Now()+int64(f.target.Settings.RequestTimeout))
+		n, err := s.Step(left, w.deadline())
 		f.up.Moved(n)
 		f.x.Moved(n)
 		left -= n
 		var failed stream.WriteError
 		switch {
 		case err == nil:
+			w.from = 0
 		case errors.As(err, &failed):
 			f.clientLeft('D')
 			return false, true
-		default:
-			f.backendFailed(err)
+		case !w.goOn(err):
 			return false, true
 		}
 	}

@@ -86,7 +86,10 @@ func (f *flow) overridePath() {
 	if override == "" || f.req.Form == httpmsg.AsteriskForm {
 		return
 	}
-	rest := f.req.Bytes(f.req.Path)[len(f.target.Strip):]
+	rest := f.req.Bytes(f.req.Path)
+	if n := len(f.target.Strip); len(rest) >= n && httpmsg.EqualFold(rest[:n], f.target.Strip) {
+		rest = rest[n:] // unless a stage has changed it
+	}
 	a := f.req.Arena()
 	n := len(a)
 	a = append(a, override...)

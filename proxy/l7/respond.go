@@ -148,6 +148,9 @@ func (f *flow) appendRedirectHost(loc []byte, d *Redirect) []byte {
 
 func (f *flow) appendRedirectPath(loc []byte, d *Redirect) []byte {
 	path := f.req.Bytes(f.req.Path)
+	if f.req.Form == httpmsg.AsteriskForm {
+		path = []byte("/") // "*" is no path, and would become a part of the host
+	}
 	switch {
 	case !d.IncludePath:
 		loc = append(loc, d.Path...)

@@ -8,10 +8,10 @@ type Action uint8
 const (
 	// Continue goes on to the next stage.
 	Continue Action = iota
-	// Hold, from OnHead or OnBody, asks for the body, or for more of it,
-	// before anything is sent to a backend. It ends when the stage says
-	// something else, and at the latest when the body is whole or the
-	// gateway cannot hold more: OnBody then learns that no more comes.
+	// Hold, from OnHead, asks for the body before anything is sent to a
+	// backend: OnBody gets it in one piece, with end true, when it is whole or
+	// the gateway cannot hold more. What comes behind that is not shown to any
+	// stage.
 	Hold
 	// Answer answers the request with the verdict's status instead of asking a
 	// backend, or instead of the backend's response.
@@ -40,7 +40,8 @@ type Stage interface {
 	OnHead(r *httpmsg.Request) Verdict
 	// OnBody sees the body piece by piece, in order, as it will be sent. end
 	// says that no more will be shown to it: the body ended, or the gateway
-	// can hold no more of it while the stage asks to hold.
+	// can hold no more of it while a stage asks to hold. Where there is no
+	// body, it is called only if a stage holds.
 	OnBody(piece []byte, end bool) Verdict
 	// OnResponseHead sees the final response head before it is sent.
 	OnResponseHead(r *httpmsg.Response) Verdict
@@ -74,17 +75,13 @@ func (s stages) onHead(r *httpmsg.Request) (v Verdict, holds bool) {
 	return Verdict{}, holds
 }
 
-func (s stages) onBody(piece []byte, end bool) (v Verdict, holds bool) {
+func (s stages) onBody(piece []byte, end bool) Verdict {
 	for _, st := range s {
-		v := st.OnBody(piece, end)
-		switch v.Action {
-		case Hold:
-			holds = !end
-		case Answer, Abort:
-			return v, false
+		if v := st.OnBody(piece, end); v.Action == Answer || v.Action == Abort {
+			return v
 		}
 	}
-	return Verdict{}, holds
+	return Verdict{}
 }
 
 func (s stages) onResponseHead(r *httpmsg.Response) Verdict {

@@ -3,12 +3,12 @@ package l7
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/stream"
-	"gatehouse/internal/telemetry"
 	"gatehouse/proxy/http1"
 )
 
@@ -20,7 +20,11 @@ type upload struct {
 	ended     int64       // when
 	clientErr error       // reading the body failed
 	sendErr   error       // sending it failed
-	refused   string
+	refused   Verdict
+
+	// stages is held around every call of a stage: they are for one goroutine
+	// at a time.
+	stages sync.Mutex
 }
 
 // receiveStreaming passes on the response to a request whose body is still
@@ -31,7 +35,8 @@ func (f *flow) receiveStreaming(t *Transport) {
 	}
 	f.x.KeepFromContinue()
 	u := &upload{done: make(chan struct{})}
-	go f.upload(u)
+	f.upload = u
+	go f.sendBody(u)
 	err := f.streamingHead(u)
 	if err == nil {
 		f.deliverStreaming(t, u)
@@ -50,11 +55,30 @@ func (f *flow) streamingHead(u *upload) error {
 		if err != stream.ErrTimeout {
 			return err
 		}
-		select {
-		case <-u.done:
+		if !f.uploading() {
 			return f.headAfterUpload(u)
-		default:
 		}
+		if f.x.Gone() {
+			return errClientGone
+		}
+	}
+}
+
+// errClientGone ends the wait for a response when the client left while its
+// body was stuck behind a backend that does not read.
+var errClientGone = errors.New("client left")
+
+// uploading reports whether the second goroutine still reads the client's
+// body.
+func (f *flow) uploading() bool {
+	if f.upload == nil {
+		return false
+	}
+	select {
+	case <-f.upload.done:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -69,9 +93,9 @@ func (f *flow) headAfterUpload(u *upload) error {
 	return err
 }
 
-// upload sends the body piece by piece. A client or backend that fails makes
+// sendBody sends the body piece by piece. A client or backend that fails makes
 // the other side's wait end.
-func (f *flow) upload(u *upload) {
+func (f *flow) sendBody(u *upload) {
 	defer func() {
 		u.ended = stream.Now()
 		close(u.done)
@@ -87,12 +111,8 @@ func (f *flow) upload(u *upload) {
 			f.up.Interrupt()
 			return
 		}
-		if len(f.stages) > 0 {
-			if v, _ := f.stages.onBody(p, false); v.Action != Continue {
-				u.refused = v.Reason
-				f.up.Interrupt()
-				return
-			}
+		if !f.stagesPass(u, p, false) {
+			return
 		}
 		if f.x.BodyDone() {
 			u.ending.Store(true)
@@ -104,8 +124,28 @@ func (f *flow) upload(u *upload) {
 	}
 }
 
+// stagesPass shows the stages a piece of the body; false when one of them
+// wants no more of it sent.
+func (f *flow) stagesPass(u *upload, p []byte, end bool) bool {
+	if len(f.stages) == 0 || f.bodyShown {
+		return true
+	}
+	u.stages.Lock()
+	v := f.stages.onBody(p, end)
+	u.stages.Unlock()
+	if v.Action == Continue {
+		return true
+	}
+	u.refused = v
+	f.up.Interrupt()
+	return false
+}
+
 // endUpload sends the end of the body.
 func (f *flow) endUpload(u *upload) {
+	if !f.stagesPass(u, nil, true) {
+		return
+	}
 	u.ending.Store(true)
 	var trailers httpmsg.Request
 	f.x.Trailers(&trailers.Fields)
@@ -121,7 +161,10 @@ func (f *flow) deliverStreaming(t *Transport, u *upload) {
 		f.x.CloseAfter()
 	}
 	r := &f.up.Response
-	if v := f.stages.onResponseHead(r); v.Action != Continue {
+	u.stages.Lock()
+	v := f.stages.onResponseHead(r)
+	u.stages.Unlock()
+	if v.Action != Continue {
 		f.stopUpload(u)
 		f.drop(t)
 		f.obey(v)
@@ -151,7 +194,7 @@ func (u *upload) settle() {
 func (f *flow) uploaded(u *upload) bool {
 	select {
 	case <-u.done:
-		return u.clientErr == nil && u.sendErr == nil && u.refused == ""
+		return u.clientErr == nil && u.sendErr == nil && u.refused.Action == Continue
 	default:
 		return false
 	}
@@ -174,32 +217,37 @@ func (f *flow) stopUpload(u *upload) {
 func (f *flow) uploadFailed(t *Transport, u *upload, err error) {
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
 	switch {
-	case u.refused != "":
+	case u.refused.Action != Continue:
 		f.drop(t)
-		f.rec.Termination = telemetry.Termination{'P', 'D'}
 		f.x.CloseAfter()
-		f.refuse(403, u.refused, "")
+		f.obey(u.refused)
+	case err == errClientGone:
+		f.drop(t)
+		f.clientLeft('H')
 	case u.clientErr != nil && !errors.Is(u.clientErr, stream.ErrInterrupted):
 		f.drop(t)
 		f.clientFailed(u.clientErr)
 	default:
 		f.x.CloseAfter()
-		f.noHead(t, err, false)
+		f.noHead(t, err, false, false)
 	}
 }
 
 // awaitContinue lets the backend decide whether the client should send its
 // body; false when the client has its answer.
 func (f *flow) awaitContinue(t *Transport) bool {
-	deadline := stream.Now() + expectWait
-	err := f.up.ReadHead(deadline)
+	err := f.headBeforeBody(stream.Now() + expectWait)
 	r := &f.up.Response
 	switch {
+	case err == errClientGone:
+		f.drop(t)
+		f.clientLeft('H')
+		return false
 	case err == stream.ErrTimeout:
 		return f.tellContinue(t)
 	case err != nil:
 		f.x.CloseAfter()
-		f.noHead(t, err, false)
+		f.noHead(t, err, false, false)
 		return false
 	case r.Status == 100:
 		return f.tellContinue(t)
@@ -214,6 +262,21 @@ func (f *flow) awaitContinue(t *Transport) bool {
 	f.x.CloseAfter()
 	f.deliver(t)
 	return false
+}
+
+// headBeforeBody reads a response head while the client waits to be told to
+// go on, with an eye on it.
+func (f *flow) headBeforeBody(deadline int64) error {
+	for {
+		now := stream.Now()
+		err := f.up.ReadHead(min(now+patience, deadline))
+		if err != stream.ErrTimeout || now >= deadline {
+			return err
+		}
+		if f.x.Gone() {
+			return errClientGone
+		}
+	}
 }
 
 func (f *flow) tellContinue(t *Transport) bool {
