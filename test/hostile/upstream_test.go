@@ -225,6 +225,16 @@ func TestAnswersThatBreakOffLookBroken(t *testing.T) {
 			})
 		}
 	}
+	t.Run("H74 HTTP/1.0, where the end of the connection would be the end of the body", func(t *testing.T) {
+		g.backend.Handle(answers(func(c *testkit.Conn, r *testkit.Request) {
+			c.Send(chunked + "5\r\nhello\r\n")
+			time.Sleep(30 * time.Millisecond)
+			c.Close()
+		}))
+		c := dialFrom(t, stranger, g.plain)
+		c.Send(request("GET /bad HTTP/1.0", "Host: a.test"))
+		c.ExpectReset(soon)
+	})
 	for what, late := range map[string]string{"bad size": "5x\r\nhello\r\n0\r\n\r\n", "no line end behind a chunk": "3\r\nhello\r\n0\r\n\r\n", "bad trailer": "0\r\nX : y\r\n\r\n", "LF": "0\n\n"} {
 		t.Run("H74 chunks that go wrong late: "+what, func(t *testing.T) {
 			g.backend.Handle(answers(func(c *testkit.Conn, r *testkit.Request) {
