@@ -203,6 +203,8 @@ var exchanges = sync.Pool{New: func() any {
 func (x *Exchange) readHead() bool {
 	x.HeadStart = stream.Now()
 	deadline := x.HeadStart + int64(x.c.options.HeadTimeout)
+	x.HeadDone = 0
+	done := x.HeadStart // if it came in one piece
 	scanned, skipped := 0, false
 	for {
 		if !skipped {
@@ -210,6 +212,7 @@ func (x *Exchange) readHead() bool {
 		}
 		end, next, err := HeadEnd(x.in.buf[x.in.pos:x.in.end], scanned)
 		if err == nil && end > 0 {
+			x.HeadDone = done
 			return x.parse(end)
 		}
 		if err != nil {
@@ -219,6 +222,7 @@ func (x *Exchange) readHead() bool {
 		if err := x.moreHead(deadline); err != nil {
 			return x.refuse(err)
 		}
+		done = stream.Now()
 	}
 }
 
@@ -259,10 +263,6 @@ var (
 
 // parse makes the request of a complete head of n bytes.
 func (x *Exchange) parse(n int) bool {
-	x.HeadDone = x.HeadStart
-	if x.in.fetched > int64(x.in.end) || x.in.grown != nil {
-		x.HeadDone = stream.Now()
-	}
 	if n > x.c.options.HeadBytes {
 		return x.refuse(errHeadTooLarge)
 	}
