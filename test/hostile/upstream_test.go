@@ -207,9 +207,13 @@ func TestAnswersThatBreakOffLookBroken(t *testing.T) {
 		for text, what := range heads {
 			t.Run("H74 "+name+" after "+what, func(t *testing.T) {
 				g.backend.Handle(broken(text))
+				before := g.mark()
 				c := g.bad(t, "POST")
 				if r, _ := c.ReadFinal("POST"); r.StatusCode != 502 {
 					t.Errorf("answer is %q, want 502", r.Head)
+				}
+				if got, _ := g.since(before); len(got) != 1 {
+					t.Errorf("a POST was sent more than once: %s", describe(got))
 				}
 				g.trust(t, c, g.met(t))
 			})
