@@ -57,7 +57,10 @@ func newDemoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			src := source{load: func() (*config.Gateway, config.Warnings, error) { return config.ParseGateway("demo.yaml", text) }}
+			src := source{load: func() (*config.Gateway, config.Warnings, error) {
+				conf, _, err := config.ParseGateway("demo.yaml", text) // warnings are for who can edit the file
+				return conf, nil, err
+			}}
 			return serve(cmd.Context(), src, func(*config.Gateway) { d.guide(cmd.ErrOrStderr()) })
 		}),
 	}
@@ -180,13 +183,13 @@ of four small backends. Try, in another terminal:
   curl -k https://shop.localhost:%[2]s/              TLS offload
   curl -i http://nobody.localhost:%[1]s/             no such host: 404
 
-  appgw backends --admin %[3]s          the state of the backends
-  %[4]s             metrics
+  %-48[3]s the state of the backends
+  %-48[4]s metrics
   appgw demo --print-config                        the configuration to start from
 
 The access log follows. Ctrl-C stops.
 
-`, h, s, d.Admin, curlAdmin(d.Admin))
+`, h, s, "appgw backends --admin "+d.Admin, curlAdmin(d.Admin))
 }
 
 // curlAdmin is how to ask an admin address for metrics.

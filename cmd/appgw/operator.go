@@ -288,7 +288,11 @@ func (o *remote) post(cmd *cobra.Command, path string, args url.Values, done str
 
 func printStatus(w io.Writer, s *status) {
 	fmt.Fprintf(w, "appgw %s, %d connections\n", s.Version, s.Connections)
-	fmt.Fprintf(w, "configuration %s: %s at %s (%s); %d applied, %d refused\n", s.File, s.Reloads.Outcome,
+	name := "configuration"
+	if s.File != "" {
+		name += " " + s.File
+	}
+	fmt.Fprintf(w, "%s: %s at %s (%s); %d applied, %d refused\n", name, s.Reloads.Outcome,
 		s.Reloads.Last.Format(time.DateTime), s.Reloads.Trigger, s.Reloads.Applied, s.Reloads.Refused)
 	if s.Reloads.Error != "" {
 		fmt.Fprintln(w, s.Reloads.Error)

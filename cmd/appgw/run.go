@@ -120,7 +120,11 @@ func (a *app) reloaded(r daemon.Result) {
 		return
 	}
 	a.metrics.Reloaded(telemetry.ReloadApplied, r.Time)
-	a.log.Info("configuration applied", "trigger", r.Trigger, "file", a.source.file, "took", r.Duration)
+	log := a.log
+	if a.source.file != "" {
+		log = log.With("file", a.source.file)
+	}
+	log.Info("configuration applied", "trigger", r.Trigger, "took", r.Duration)
 }
 
 // gatewayTask is the data path as a task of the process.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,9 +148,10 @@ func cutShort(t *testing.T, g *gateway, target string) {
 // leaveWaiting goes before the response.
 func leaveWaiting(t *testing.T, g *gateway, target string) {
 	c := testkit.Dial(t, g.web)
-	n := g.main.RequestCount()
 	c.Send("GET " + target + " HTTP/1.1\r\nHost: web.test\r\n\r\n")
-	testkit.Eventually(t, soon, "the request at the backend", func() bool { return g.main.RequestCount() > n })
+	testkit.Eventually(t, soon, "the request at the backend", func() bool {
+		return slices.ContainsFunc(g.main.Requests(), func(r *testkit.Request) bool { return r.Target == target })
+	})
 	c.Conn.Close()
 }
 
