@@ -58,7 +58,7 @@ func (k *contender) start(ctx context.Context) error {
 func (k *contender) launch(ctx context.Context) (err error) {
 	b := k.b
 	s := peers.Setup{
-		Origin: b.originAt, Logs: k.logs == "on", Forwarded: b.forward, Splice: b.splice, Cert: b.cert, Key: b.key,
+		Origin: b.originAt, Logs: k.logs == "on", Forwarded: b.forward, Splice: b.splice, Format: b.format, Cert: b.cert, Key: b.key,
 		Workers: workers(b.proxyCPU), MaxFiles: b.maxFiles, Root: os.Getuid() == 0,
 	}
 	if s.Dir, err = os.MkdirTemp(b.dir, k.system+"-"); err != nil {

@@ -23,7 +23,7 @@ func describe(s *settings) report.Info {
 		ID: now.Format("2006-01-02T15:04:05Z"), Date: now, Commit: commit(),
 		Machine: processor(), CPUs: runtime.NumCPU(), Kernel: kernel(), Go: runtime.Version(),
 		Versions: make(map[string]string), Rounds: s.rounds, Duration: s.duration.String(), Warmup: s.warmup.String(),
-		Pinned: s.pin, Forwarded: s.forward, Splice: s.splice, Quick: s.quick,
+		Pinned: s.pin, Forwarded: s.forward, Splice: s.splice, LogFormat: s.format, Quick: s.quick,
 	}
 	var sys unix.Sysinfo_t
 	if unix.Sysinfo(&sys) == nil {

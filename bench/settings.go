@@ -28,6 +28,7 @@ type settings struct {
 	pin      bool
 	forward  bool
 	splice   bool
+	format   string // of appgw's access log
 	list     bool
 	render   bool
 	out, tmp string
@@ -50,6 +51,7 @@ func parseSettings(args []string) (*settings, error) {
 	f.BoolVar(&s.quick, "quick", false, "a short run that shows that everything works; writes to bench/out")
 	f.BoolVar(&s.pin, "pin", false, "proxies on one half of the processors, origin and load on the other")
 	f.BoolVar(&s.forward, "forwarded", false, "nginx and HAProxy add X-Forwarded-* as appgw and Caddy do")
+	f.StringVar(&s.format, "appgw-log", "combined", "format of appgw's access log: combined, as nginx writes, or json, its default")
 	f.BoolVar(&s.splice, "haproxy-splice", true, "HAProxy with option splice-response")
 	f.BoolVar(&s.list, "list", false, "list the cases")
 	f.BoolVar(&s.render, "render", false, "write RESULTS.md again from results.json, without a run")

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -99,7 +101,7 @@ type Limits struct {
 	IdleTimeout          time.Duration // keep-alive idle; default 75s (Azure)
 	TunnelIdleTimeout    time.Duration // both directions silent on an upgraded connection; default 1h; 0: never
 	WriteStall           time.Duration // a write that makes no progress; default 30s
-	Connections          int           // client connections in all; 0 (default): half of the descriptor limit
+	Connections          int           // client connections in all; 0 (default): half of the descriptor limit less 128
 	ConnectionsPerClient int           // per client address, trusted proxies exempt; default 1000; 0: no limit
 	ResponseHeadBytes    int           // a backend's response head; default 64 KiB; over: 502
 }
@@ -238,6 +240,22 @@ type BackendSettings struct {
 	Pos                 Pos
 }
 
+// TLSName is the name that a backend must prove to be, and that it is asked
+// for unless it is an address: the configured one, else that of the Host that
+// is sent, else the target's own. Empty for a unix socket without either.
+func (s *BackendSettings) TLSName(target string) string {
+	if s.TLS.ServerName != "" {
+		return s.TLS.ServerName
+	}
+	if s.HostName == "" {
+		return strings.Trim(target, "[]")
+	}
+	if host, _, err := net.SplitHostPort(s.HostName); err == nil {
+		return host
+	}
+	return strings.Trim(s.HostName, "[]")
+}
+
 // Affinity pins a client to a member by cookie.
 type Affinity struct {
 	Enabled bool
@@ -254,7 +272,7 @@ type Retries struct {
 // BackendTLS configures verification of https backends.
 type BackendTLS struct {
 	CAFile     string // empty: the system's roots
-	ServerName string // SNI and verified name; empty: HostName, else the target's name, else the client's Host
+	ServerName string // SNI and verified name; empty: HostName without its port, else the target's name or address
 	Verify     bool   // default true
 }
 

@@ -89,7 +89,7 @@ func limitsObject() object[Limits] {
 		key("idleTimeout", func(l *Limits) *time.Duration { return &l.IdleTimeout }, duration(10*time.Millisecond, day), "How long a client connection may wait for its next request.").or("75s"),
 		key("tunnelIdleTimeout", func(l *Limits) *time.Duration { return &l.TunnelIdleTimeout }, duration(0, 7*day), "How long an upgraded connection (WebSocket) may be silent in both directions; 0s: for ever.").or("1h"),
 		key("writeStall", func(l *Limits) *time.Duration { return &l.WriteStall }, duration(10*time.Millisecond, time.Hour), "How long a write may make no progress.").or("30s"),
-		key("connections", func(l *Limits) *int { return &l.Connections }, integer(0, 1<<24), "Client connections in all; 0: half of the limit of descriptors.").or("0"),
+		key("connections", func(l *Limits) *int { return &l.Connections }, integer(0, 1<<24), "Client connections in all; 0: half of the limit of descriptors less 128.").or("0"),
 		key("connectionsPerClient", func(l *Limits) *int { return &l.ConnectionsPerClient }, integer(0, 1<<24), "Client connections from one address, trusted proxies exempt; 0: no limit.").or("1000"),
 		key("responseHeadBytes", func(l *Limits) *int { return &l.ResponseHeadBytes }, size(1<<10, 256<<10), "Size of a backend's response head; over: 502.").or("64KiB"),
 		unavailable[Limits]("maxBodySize", "Size of a request body."),

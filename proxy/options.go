@@ -75,7 +75,7 @@ type Resolver interface {
 // connections, and the way to new ones, depend on. more is what the settings
 // only name, such as the contents of a CA file.
 func Fingerprint(s config.BackendSettings, more ...string) string {
-	return fmt.Sprintf("%d %q %t %v %+v %q", s.Protocol, s.HostName, s.PickHostFromBackend, s.ConnectTimeout, s.TLS, more)
+	return fmt.Sprintf("%d %q %t %+v %q", s.Protocol, s.HostName, s.PickHostFromBackend, s.TLS, more)
 }
 
 // check validates what a picker or a dialler could choke on.

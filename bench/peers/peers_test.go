@@ -19,7 +19,7 @@ import (
 func setup(t *testing.T, hosts int, logs bool) Setup {
 	t.Helper()
 	var ports Ports
-	s := Setup{Dir: t.TempDir(), Origin: netip.MustParseAddrPort("127.0.0.1:9"), Workers: 2, MaxFiles: 20000, Logs: logs, Root: os.Getuid() == 0}
+	s := Setup{Dir: t.TempDir(), Origin: netip.MustParseAddrPort("127.0.0.1:9"), Workers: 2, MaxFiles: 20000, Logs: logs, Format: "combined", Root: os.Getuid() == 0}
 	for _, addr := range []*netip.AddrPort{&s.HTTP, &s.HTTPS, &s.Admin} {
 		var err error
 		if *addr, err = ports.Take(); err != nil {
@@ -55,7 +55,7 @@ func TestTheGatewayAcceptsItsConfiguration(t *testing.T) {
 		if len(g.Listeners) != want || len(g.Rules) != want {
 			t.Errorf("%d hosts: %d listeners, %d rules", hosts, len(g.Listeners), len(g.Rules))
 		}
-		if logged := g.Logs.Access.Format == config.AccessJSON; logged != s.Logs || g.Logs.Access.Output != s.Log() {
+		if logged := g.Logs.Access.Format == config.AccessCombined; logged != s.Logs || g.Logs.Access.Output != s.Log() {
 			t.Errorf("access log %+v, wanted: %v", g.Logs.Access, s.Logs)
 		}
 		if hosts <= 1 && len(warnings) > 0 {

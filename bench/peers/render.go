@@ -27,10 +27,11 @@ type Setup struct {
 	Admin     netip.AddrPort
 	Origin    netip.AddrPort
 	HostNames []string
-	Single    bool // one host, on HTTP and HTTPS
-	Logs      bool // write an access log
-	Splice    bool // HAProxy moves large bodies through pipes, as appgw does
-	Forwarded bool // peers add X-Forwarded-* as appgw (and Caddy) always do
+	Single    bool   // one host, on HTTP and HTTPS
+	Logs      bool   // write an access log
+	Format    string // of appgw's access log
+	Splice    bool   // HAProxy moves large bodies through pipes, as appgw does
+	Forwarded bool   // peers add X-Forwarded-* as appgw (and Caddy) always do
 	Cert, Key string
 	Workers   int // processes or threads
 	MaxFiles  uint64

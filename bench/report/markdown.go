@@ -75,8 +75,8 @@ func (d *Document) runs(w io.Writer, style Style) {
 	for _, run := range d.Runs {
 		fmt.Fprintf(w, "**Run %s**, commit %s: %s, %d processors, %d MB, Linux %s, %s. %d rounds of %s after %s of warm-up",
 			run.ID, run.Commit, run.Machine, run.CPUs, run.MemoryMB, run.Kernel, run.Go, run.Rounds, run.Duration, run.Warmup)
-		fmt.Fprintf(w, "; %s; peers %s X-Forwarded fields; HAProxy %s splice%s.\n\n", choose(run.Pinned, "pinned", "nothing pinned"),
-			choose(run.Forwarded, "add", "add no"), choose(run.Splice, "may", "may not"), choose(run.Quick, "; a quick run, not for comparison", ""))
+		fmt.Fprintf(w, "; %s; peers %s X-Forwarded fields; HAProxy %s splice; appgw logs %s%s.\n\n", choose(run.Pinned, "pinned", "nothing pinned"),
+			choose(run.Forwarded, "add", "add no"), choose(run.Splice, "may", "may not"), run.LogFormat, choose(run.Quick, "; a quick run, not for comparison", ""))
 		for _, system := range style.Systems {
 			if version, ok := run.Versions[system]; ok {
 				fmt.Fprintf(w, "- %s: %s; access log: %s\n", system, version, style.Logging[system])

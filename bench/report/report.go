@@ -149,6 +149,7 @@ type Info struct {
 	Pinned    bool              `json:"pinned"`
 	Forwarded bool              `json:"peers_add_forwarded"`
 	Splice    bool              `json:"haproxy_splices"`
+	LogFormat string            `json:"appgw_log"` // format of appgw's access log
 	Quick     bool              `json:"quick"`
 }
 

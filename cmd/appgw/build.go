@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"gatehouse/config"
 	"gatehouse/health"
@@ -126,14 +128,12 @@ func (b *build) run(ctx context.Context) (*running, error) {
 		Unrouted:     b.metrics.Route("", "", ""),
 	}
 	if snap.Limits.Connections == 0 {
-		snap.Limits.Connections = descriptorLimit() / 2
+		snap.Limits.Connections = max((descriptorLimit()-reservedFiles)/2, 1)
 	}
 	b.next.snapshot = snap
 	b.addListeners(snap)
 	if len(b.errs) == 0 && !b.dry {
-		for _, p := range b.next.pools {
-			p.Prepare(ctx)
-		}
+		b.lookUp(ctx)
 	}
 	draft := b.draft()
 	if len(b.errs) > 0 {
@@ -181,6 +181,25 @@ func refusal(draft *config.Draft, problems []problem) error {
 	})
 	return errors.Join(all...)
 }
+
+// lookUpTime bounds the first lookup of names. What is not found by then is
+// looked up again once the pool is at work.
+const lookUpTime = 5 * time.Second
+
+// lookUp finds the members of all pools at once.
+func (b *build) lookUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	var pools sync.WaitGroup
+	for _, p := range b.next.pools {
+		pools.Go(func() { p.Prepare(ctx) })
+	}
+	pools.Wait()
+}
+
+// reservedFiles are the descriptors that are not for clients and their
+// backends: logs, probes, admin.
+const reservedFiles = 128
 
 // abandon undoes a build that failed.
 func (b *build) abandon() {
@@ -528,6 +547,9 @@ func (b *build) pool(key poolKey) *proxy.Pool {
 	s := b.settings[key.settings]
 	b.compiled[key] = l7.NewSettings(*s, key.pool)
 	backendTLS, err := b.backendTLS(s)
+	if err == nil && backendTLS != nil && s.TLS.Verify {
+		err = nameKnown(s, b.pools[key.pool].Targets)
+	}
 	if err != nil {
 		b.fail(b.settingsPath(s.Name)+".tls.caFile", "%w", err)
 		return nil
@@ -542,14 +564,14 @@ func (b *build) pool(key poolKey) *proxy.Pool {
 }
 
 func (b *build) poolOptions(c *config.BackendPool, s *config.BackendSettings, backendTLS *tls.Config) proxy.Options {
-	gateway, connect, stall := b.app.gateway, s.ConnectTimeout, b.conf.Limits.WriteStall
+	gateway := b.app.gateway
 	return proxy.Options{
-		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s, b.caDigests[s.Name], stall.String()),
+		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s, b.caDigests[s.Name]),
 		Targets: c.Targets, DefaultPort: s.Port, Balance: c.Balance, Resolve: c.Resolve,
 		MaxConnections: s.MaxConnections, Drain: s.Drain, Ejection: s.Ejection,
 		AffinitySecret: b.secret, Logger: b.app.log,
 		Attach: func(m *proxy.Backend) io.Closer {
-			return gateway.NewTransport(m, tlsFor(backendTLS, s, m.Target()), connect, stall)
+			return gateway.NewTransport(m, tlsFor(backendTLS, s, m.Target()))
 		},
 		Probe: b.probe(s, backendTLS),
 	}
@@ -582,6 +604,17 @@ func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
 	return t, nil
 }
 
+// nameKnown refuses targets whose certificate could not be verified for want
+// of a name.
+func nameKnown(s *config.BackendSettings, targets []config.Target) error {
+	for _, t := range targets {
+		if t.Unix != "" && s.TLSName("") == "" {
+			return fmt.Errorf("serverName: the certificate of unix:%s cannot be verified without it (or hostName)", t.Unix)
+		}
+	}
+	return nil
+}
+
 // tlsFor adds the name to ask for and to verify: the configured one, else the
 // Host that is sent, else the target's own.
 func tlsFor(t *tls.Config, s *config.BackendSettings, target string) *tls.Config {
@@ -589,13 +622,7 @@ func tlsFor(t *tls.Config, s *config.BackendSettings, target string) *tls.Config
 		return nil
 	}
 	t = t.Clone()
-	t.ServerName = target
-	if s.HostName != "" {
-		t.ServerName = s.HostName
-	}
-	if s.TLS.ServerName != "" {
-		t.ServerName = s.TLS.ServerName
-	}
+	t.ServerName = s.TLSName(target)
 	return t
 }
 

@@ -146,16 +146,18 @@ func (p *Plan) host(s Subject) string {
 }
 
 // tlsFor is the TLS configuration for one backend. The name is the probe's
-// own, else that of live traffic as far as it is known without a client. An
-// address counts only where it is said to be a server's name: as a Host or a
-// target it is no more than a way there.
+// own, else that of live traffic, so that a probe fails where traffic would.
+// The default probe's Host is no name.
 func (p *Plan) tlsFor(s Subject) *tls.Config {
-	return forName(p.tls, first(
-		serverName(p.probe.Host),
-		p.settings.TLS.ServerName,
-		serverName(p.settings.HostName),
-		serverName(s.Target),
-	))
+	return forName(p.tls, first(serverName(p.probe.Host), p.settings.TLSName(s.Target), addrName(s.Addr)))
+}
+
+// addrName is an address as a name, empty for none.
+func addrName(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Addr().String()
 }
 
 // serverName is a Host without its port, and empty if it is an address.

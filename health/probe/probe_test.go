@@ -365,9 +365,10 @@ func TestHTTPSVerifiesAndNames(t *testing.T) {
 	}{
 		{"default probe to a name", good, nil, https, verify, "app.example", "app.example", ""},
 		{"default probe to a wrong name", good, nil, https, verify, "bad.example", "bad.example", "certificate is not valid for bad.example"},
-		{"default probe to an address verifies the chain", good, nil, https, verify, "127.0.0.1", "", ""},
-		{"default probe to an address, foreign chain", foreign, nil, https, verify, "127.0.0.1", "", "certificate signed by unknown authority"},
-		{"default probe to an address, expired", expired, nil, https, verify, "127.0.0.1", "", "certificate has expired or is not yet valid"},
+		{"default probe to an address that the certificate does not name", good, nil, https, verify, "127.0.0.1", "", "certificate is not valid for 127.0.0.1"},
+		{"settings' name with a port", good, nil, named("app.example:444", ""), verify, "127.0.0.1", "app.example", ""},
+		{"foreign chain", foreign, nil, named("app.example", ""), verify, "127.0.0.1", "app.example", "certificate signed by unknown authority"},
+		{"expired", expired, nil, named("app.example", ""), verify, "127.0.0.1", "app.example", "certificate has expired or is not yet valid"},
 		{"probe host before all", good, custom("app.example"), named("b.example", "c.example"), verify, "d.example", "app.example", ""},
 		{"probe host that is an address is no name", good, custom("127.0.0.1"), https, verify, "app.example", "app.example", ""},
 		{"server name before host name", good, nil, named("b.example", "app.example"), verify, "d.example", "app.example", ""},

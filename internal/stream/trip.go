@@ -37,7 +37,7 @@ func (c *Conn) Trip(a, b, d, into []byte, fresh bool, deadline int64) (sent int6
 	case c.readErr == errUnsent:
 		// The socket was full: wait for it outside the read.
 		if err := c.flush(); err != nil {
-			return c.written - before, 0, err
+			return c.written - before, 0, stalled(err)
 		}
 		n, err := c.readPlain(into, deadline)
 		return c.written - before, n, err
@@ -53,10 +53,22 @@ func (c *Conn) lateTrip(before int64) (sent int64, n int, err error) {
 		c.dropPieces()
 		return 0, 0, ErrStale
 	}
-	if err = c.flush(); err == nil {
+	if err = stalled(c.flush()); err == nil {
 		err = ErrTimeout
 	}
 	return c.written - before, 0, err
+}
+
+// ErrStalled is returned by Trip when the peer did not take all of the
+// pieces in time, unlike ErrTimeout, which says that they are out.
+var ErrStalled = errors.New("peer takes no more")
+
+// stalled tells a timeout of a write from that of the read behind it.
+func stalled(err error) error {
+	if errors.Is(err, ErrTimeout) {
+		return ErrStalled
+	}
+	return err
 }
 
 // errUnsent says that not all pieces fit into the socket.
@@ -102,7 +114,7 @@ func (c *Conn) tripTLS(a, b, d, into []byte, fresh bool, deadline int64) (int, e
 		return 0, ErrStale
 	}
 	if err := c.writeTLS(a, b, d); err != nil {
-		return 0, err
+		return 0, stalled(err)
 	}
 	return c.Read(into, deadline)
 }

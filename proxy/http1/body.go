@@ -116,6 +116,9 @@ func (m *message) next(deadline int64) ([]byte, error) {
 		}
 		if m.pos < m.end {
 			data, err := m.decode()
+			if err == nil && len(data) > 0 {
+				data = m.gather(data)
+			}
 			if err != nil || len(data) > 0 {
 				return data, err
 			}
@@ -125,6 +128,26 @@ func (m *message) next(deadline int64) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// gather adds the chunks that have arrived behind a piece to it, moving them
+// up over what framed them: many small chunks cost one write and not one each.
+// An error is left for the next call, which finds it again.
+func (m *message) gather(piece []byte) []byte {
+	if m.kind != httpmsg.BodyChunked {
+		return piece
+	}
+	to := m.pos // the piece ends where the decoder stands
+	for m.pos < m.end && !m.done {
+		data, err := m.decode()
+		if err != nil {
+			break
+		}
+		copy(m.cur[to:], data)
+		to += len(data)
+		piece = piece[:len(piece)+len(data)]
+	}
+	return piece
 }
 
 // decode takes one piece out of the unread bytes; an empty one means that

@@ -327,6 +327,9 @@ func (c *ChunkReader) Trailers(dst *httpmsg.Fields, announced []byte) {
 	}
 }
 
+// hasTrailers reports whether any trailer field has come.
+func (c *ChunkReader) hasTrailers() bool { return c.lineAt > 0 }
+
 // listed reports whether a comma-separated list has name, in any case.
 func listed(list, name []byte) bool {
 	for elem, rest, ok := httpmsg.NextElement(list); ok; elem, rest, ok = httpmsg.NextElement(rest) {

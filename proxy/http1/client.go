@@ -239,28 +239,21 @@ func (u *Upstream) switches() bool {
 	return u.upgrade && ok && httpmsg.EqualFoldBytes(to, u.switchTo)
 }
 
-// Buffered returns the first piece of the response body if it is there
-// already, and whether the body ends with it.
+// Buffered returns what has arrived of the response body already, and whether
+// the body ends with it.
 func (u *Upstream) Buffered() (p []byte, end bool, err error) {
 	for !u.in.done && u.in.pos < u.in.end {
 		p, err = u.in.decode()
-		if err != nil || len(p) > 0 {
+		if err != nil {
+			return nil, false, err
+		}
+		if len(p) > 0 {
+			p = u.in.gather(p)
 			break
 		}
 	}
-	// The end of a chunked body is often there, too.
-	if len(p) > 0 && u.in.kind == httpmsg.BodyChunked {
-		u.takeEnd()
-	}
-	return p, u.in.done, err
-}
-
-// takeEnd takes the last chunk if it follows at once.
-func (u *Upstream) takeEnd() {
-	rest := u.in.cur[u.in.pos:u.in.end]
-	if len(rest) >= 7 && string(rest[:7]) == "\r\n0\r\n\r\n" || len(rest) >= 5 && string(rest[:5]) == "0\r\n\r\n" {
-		u.in.decode()
-	}
+	// Trailers are Finish's to send.
+	return p, u.in.done && !(u.in.kind == httpmsg.BodyChunked && u.in.chunk.hasTrailers()), nil
 }
 
 // ReadBody returns the next piece of the response body, valid until the next

@@ -148,15 +148,16 @@ func bodyError(err error) error {
 
 var errBodyTimeout = &Error{Status: 408, Reason: "request body too slow", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
 
-// bodyDeadline is when the next byte must be there for the body to keep the
-// minimum rate; without one, a body may be silent as long as a connection may
-// be idle.
+// bodyDeadline is when the next byte must be there: for the body to keep the
+// minimum rate, and in any case before it was silent for longer than a
+// connection may be idle, so that a burst does not buy silence.
 func (x *Exchange) bodyDeadline() int64 {
+	idle := stream.Now() + int64(x.c.options.IdleTimeout)
 	rate := int64(x.c.options.BodyMinRate)
 	if rate <= 0 {
-		return stream.Now() + int64(x.c.options.IdleTimeout)
+		return idle
 	}
-	return x.bodyStart + int64(BodyGrace) + x.in.taken*int64(1e9)/rate
+	return min(idle, x.bodyStart+int64(BodyGrace)+x.in.taken/rate*int64(1e9))
 }
 
 // continueBody tells a client that waits for it to send the body.

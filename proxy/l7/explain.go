@@ -121,7 +121,10 @@ func (e *explainer) explainTarget(path []byte) {
 	}
 	e.add("pool", "", "%s with settings %s", t.Settings.Pool, t.Settings.Name)
 	e.f.target = t
-	e.f.overridePath()
+	if !e.f.overridePath() {
+		e.add("forwarded", "the path is not canonical once it is overridden", "refused: 400")
+		return
+	}
 	why = ""
 	if override := t.Settings.PathOverride; override != "" {
 		why = fmt.Sprintf("the path override %s replaces %q", override, t.Strip)

@@ -41,6 +41,7 @@ type flow struct {
 	up       *http1.Upstream // memory for the backend's side
 	backend  *proxy.Backend
 	inFlight bool // backend counts the request
+	streamed bool // the response body took more than one piece
 	failure  failure
 	repin    bool // the client needs a new affinity cookie
 
@@ -49,6 +50,7 @@ type flow struct {
 	resp    httpmsg.Response // a response of our own
 	rec     telemetry.Record
 	scratch []byte
+	kind    []byte // the response's Content-Type, for the record
 
 	// Points in time on the clock of stream.Now.
 	began     int64
@@ -78,8 +80,7 @@ func (f *flow) contain(x *http1.Exchange) {
 	if r == nil {
 		return
 	}
-	f.gw.panics.Add(1)
-	f.gw.log.Error("bug: panic while serving a request; please report it", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	f.gw.bug(r)
 	x.Spoil()
 	if f.backend != nil && f.inFlight {
 		f.backend.End()
@@ -91,6 +92,21 @@ func (f *flow) contain(x *http1.Exchange) {
 		f.listener.Metrics.Ended(f.shard)
 	}
 	f.letGo()
+}
+
+// bug logs and counts a panic.
+func (g *Gateway) bug(r any) {
+	g.panics.Add(1)
+	g.log.Error("bug: panic while serving; please report it", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+}
+
+// survive is deferred by goroutines of the data path: a bug ends what they
+// did, by clean, and not the process.
+func (g *Gateway) survive(clean func()) {
+	if r := recover(); r != nil {
+		g.bug(r)
+		clean()
+	}
 }
 
 // Refuse implements http1.Handler.
@@ -126,8 +142,9 @@ func (g *Gateway) flowOf(x *http1.Exchange) *flow {
 func (f *flow) begin(x *http1.Exchange) {
 	c := x.Conn().Data.(*conn)
 	f.x, f.req = x, x.Request()
-	f.shard, f.secure, f.trusted, f.tlsGroup, f.tlsFor = c.Shard, c.secure, c.trusted, c.tlsGroup, c.tlsFor
+	f.shard, f.secure, f.tlsGroup, f.tlsFor = c.Shard, c.secure, c.tlsGroup, c.tlsFor
 	f.snap, f.lent = f.gw.acquire(f.shard), true
+	f.trusted = f.snap.Trusted.Contains(c.Peer.Addr())
 	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.secure}
 	f.began, f.connected, f.answered = x.HeadStart, 0, 0
 	f.first, f.listener = nil, nil
@@ -201,10 +218,14 @@ func (f *flow) canonicalise() bool {
 // canonicalPath normalises the path as the listener wants it; same says that
 // it was canonical already.
 func (f *flow) canonicalPath() (path []byte, same bool, err error) {
-	return httpmsg.CanonicalPath(f.scratch[:0], f.req.Bytes(f.req.RawPath), httpmsg.PathOptions{
+	return httpmsg.CanonicalPath(f.scratch[:0], f.req.Bytes(f.req.RawPath), f.pathOptions())
+}
+
+func (f *flow) pathOptions() httpmsg.PathOptions {
+	return httpmsg.PathOptions{
 		KeepEncodedSlash:     f.listener.EncodedSlash == config.EncodedSlashKeep,
 		KeepDuplicateSlashes: f.listener.DuplicateSlashes == config.DuplicateSlashesKeep,
-	})
+	}
 }
 
 // route chooses the target.
@@ -344,6 +365,7 @@ func (f *flow) letGo() {
 func (f *flow) release() {
 	f.letGo()
 	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
+	f.streamed = false
 	f.repin, f.tunneled, f.bodyShown, f.upload = false, 0, false, nil
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil

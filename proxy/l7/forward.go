@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -54,8 +55,9 @@ func (f *flow) forward() {
 	if !ok {
 		return
 	}
-	f.prepareRequest()
-	f.exchange(body, whole)
+	if f.prepareRequest() {
+		f.exchange(body, whole)
+	}
 }
 
 // startStages begins the stages of the target.
@@ -192,6 +194,8 @@ func (f *flow) send(t *Transport, b *proxy.Backend, body []byte, whole, fresh, m
 			}
 		}
 		f.rec.Reused = c.Uses > 0
+		f.rec.Tc = max(f.rec.Tc, 0)
+		c.Stream.Stall = f.snap.Limits.WriteStall
 		f.up.Bind(c, f.snap.Limits.ResponseHeadBytes)
 		f.connected = stream.Now()
 		err := f.up.Start(f.req, body, whole, f.connected+f.patience())
@@ -232,7 +236,9 @@ func (f *flow) refuseAs(why failure) {
 // connect opens a connection to a member.
 func (f *flow) connect(t *Transport, b *proxy.Backend) (*http1.ClientConn, error) {
 	from := stream.Now()
-	c, err := t.dial()
+	ctx, cancel := context.WithTimeout(context.Background(), f.target.Settings.ConnectTimeout)
+	defer cancel()
+	c, err := f.dial(ctx, cancel, t)
 	f.rec.Tc = stream.Now() - from
 	if err == nil {
 		b.ConnectOK()
@@ -240,10 +246,50 @@ func (f *flow) connect(t *Transport, b *proxy.Backend) (*http1.ClientConn, error
 	return c, err
 }
 
+// dial opens a connection, and gives up when that takes long and the client
+// leaves meanwhile.
+func (f *flow) dial(ctx context.Context, cancel func(), t *Transport) (c *http1.ClientConn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err = t.dial(ctx)
+	}()
+	long := time.NewTimer(time.Duration(patience))
+	defer long.Stop()
+	select {
+	case <-done:
+		return c, err
+	case <-long.C:
+	}
+	f.x.Watch(cancel)
+	<-done
+	if f.x.Unwatch() && err != nil {
+		err = errClientGone
+	}
+	return c, err
+}
+
+// isOurs reports whether a connect failed for want of something of our own,
+// which says nothing about the member.
+func isOurs(err error) bool {
+	for _, own := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	return false
+}
+
 // connectFailed decides what follows a failed connect: nothing was sent, so
 // any request may go to another member.
 func (f *flow) connectFailed(b *proxy.Backend, err error, mayRetry bool) outcome {
-	b.ConnectFailed(err)
+	if err == errClientGone {
+		f.clientLeft('C')
+		return settled
+	}
+	if !isOurs(err) {
+		b.ConnectFailed(err)
+	}
 	f.failure = failure{502, "connect: " + shortError(err), telemetry.ErrorInfoUpstreamNoLive, telemetry.Termination{'S', 'C'}}
 	if mayRetry && f.target.Settings.Retries.OnConnectFailure {
 		return retryMember
@@ -281,7 +327,7 @@ func (f *flow) receive(t *Transport, mayRetry bool) outcome {
 		gone = f.x.Unwatch()
 	}
 	switch {
-	case gone:
+	case gone || err == errClientGone:
 		f.drop(t)
 		f.clientLeft('H')
 		return settled
@@ -324,7 +370,10 @@ func (f *flow) inform(r *httpmsg.Response) error {
 		return nil // the client did not ask, or has been told
 	}
 	http1.StripHopByHop(&r.Fields, false)
-	return f.x.Inform(r)
+	if f.x.Inform(r) != nil {
+		return errClientGone
+	}
+	return nil
 }
 
 // noHead decides what follows when no response head came: one more try where
@@ -377,7 +426,9 @@ func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
 		f.rec.Status = r.Status
 	}
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
-	f.rec.ContentType, _ = r.Get(httpmsg.ContentType)
+	kind, _ := r.Get(httpmsg.ContentType)
+	f.kind = append(f.kind[:0], kind...) // the response's memory goes with its connection
+	f.rec.ContentType = f.kind
 	if !ok || !f.up.Reusable() {
 		f.drop(t)
 		return
@@ -385,7 +436,11 @@ func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
 	c := f.up.Conn()
 	f.up.Release()
 	c.Uses++
-	t.put(f.shard, c, f.answered)
+	used := f.answered
+	if f.streamed {
+		used = stream.Now()
+	}
+	t.put(f.shard, c, used)
 }
 
 // respond sends the head and streams the body; false when the connection to
@@ -412,6 +467,7 @@ func (f *flow) respond(r *httpmsg.Response) bool {
 	if len(f.stages) == 0 {
 		f.letGo()
 	}
+	f.streamed = true
 	return f.stream()
 }
 

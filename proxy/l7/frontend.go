@@ -27,6 +27,7 @@ type Frontend struct {
 	listener net.Listener
 
 	conns    connSet
+	live     atomic.Int64 // connections, from accept on
 	stopping atomic.Bool
 	running  sync.WaitGroup // accept loops and connections
 }
@@ -53,6 +54,7 @@ func (fe *Frontend) accept() {
 		if err == nil {
 			wait = 0
 			fe.running.Add(1)
+			fe.live.Add(1)
 			go fe.connection(nc, fe.gw.shards.Add(1))
 			continue
 		}
@@ -86,6 +88,8 @@ type conn struct {
 // connection runs one accepted connection to its end.
 func (fe *Frontend) connection(nc net.Conn, shard uint32) {
 	defer fe.running.Done()
+	defer fe.live.Add(-1)
+	defer fe.gw.survive(func() { nc.Close() })
 	snap := fe.gw.acquire(shard)
 	sites := snap.sites(fe.ID)
 	limits := snap.Limits
@@ -310,7 +314,7 @@ func (fe *Frontend) leaveWhenIdle(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	lingered := time.After(http1.Linger)
-	for fe.conns.len() > 0 {
+	for fe.live.Load() > 0 {
 		select {
 		case <-ctx.Done():
 			return

@@ -150,7 +150,7 @@ func (g *gateway) newPool(t testing.TB, s *setup, settings config.BackendSetting
 	o := proxy.Options{Name: "main", Settings: "plain", Targets: targets, DefaultPort: 80, AffinitySecret: []byte("0123456789abcdef"),
 		MaxConnections: settings.MaxConnections, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Attach: func(b *proxy.Backend) io.Closer {
-			return g.NewTransport(b, s.toTLS, settings.ConnectTimeout, soon)
+			return g.NewTransport(b, s.toTLS)
 		}}
 	if s.pool != nil {
 		s.pool(&o)

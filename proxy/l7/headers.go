@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/telemetry"
 	"gatehouse/proxy"
 	"gatehouse/proxy/http1"
 )
@@ -68,23 +69,29 @@ func (f *flow) countForward(i int) bool {
 }
 
 // prepareRequest makes the client's request the one that backends get, apart
-// from what differs from member to member.
-func (f *flow) prepareRequest() {
+// from what differs from member to member; false when it was refused.
+func (f *flow) prepareRequest() bool {
 	q := f.req
 	http1.StripHopByHop(&q.Fields, false)
 	httpmsg.DropUnsafeNames(&q.Fields)
 	httpmsg.DropInternal(&q.Fields)
 	q.Delete(httpmsg.Expect)
-	f.overridePath()
+	if !f.overridePath() {
+		f.refuse(400, "path is not canonical once it is overridden", telemetry.ErrorInfoRequestURIInvalid)
+		return false
+	}
 	f.addForwarding()
+	return true
 }
 
 // overridePath replaces the part of the path that the path rule matched by
-// the settings' path override (Azure: override backend path).
-func (f *flow) overridePath() {
+// the settings' path override (Azure: override backend path). The result must
+// be as canonical as what it was made from: /api* and /public/ must not make
+// /public/../secret of /api../secret (hostile-input row 54).
+func (f *flow) overridePath() bool {
 	override := f.target.Settings.PathOverride
 	if override == "" || f.req.Form == httpmsg.AsteriskForm {
-		return
+		return true
 	}
 	rest := f.req.Bytes(f.req.Path)
 	if n := len(f.target.Strip); len(rest) >= n && httpmsg.EqualFold(rest[:n], f.target.Strip) {
@@ -101,6 +108,8 @@ func (f *flow) overridePath() {
 	}
 	a = append(a, rest...)
 	f.req.Path = f.req.Kept(a, n)
+	_, same, err := httpmsg.CanonicalPath(nil, f.req.Bytes(f.req.Path), f.pathOptions())
+	return same && err == nil
 }
 
 // addForwarding replaces the client's forwarding fields by ours; those of a

@@ -32,8 +32,6 @@ type Transport struct {
 	gw      *Gateway
 	backend *proxy.Backend
 	tls     *tls.Config // nil: plain
-	timeout time.Duration
-	stall   time.Duration
 
 	idle   [idleShards]idleStack
 	nIdle  atomic.Int64
@@ -51,8 +49,8 @@ type idleStack struct {
 
 // NewTransport makes the transport of a member; it is what a pool attaches to
 // its backends. tlsConfig is nil for plain HTTP.
-func (g *Gateway) NewTransport(b *proxy.Backend, tlsConfig *tls.Config, connectTimeout, stall time.Duration) *Transport {
-	t := &Transport{gw: g, backend: b, tls: tlsConfig, timeout: connectTimeout, stall: stall,
+func (g *Gateway) NewTransport(b *proxy.Backend, tlsConfig *tls.Config) *Transport {
+	t := &Transport{gw: g, backend: b, tls: tlsConfig,
 		open: map[*http1.ClientConn]struct{}{}}
 	g.mu.Lock()
 	g.transports[t] = struct{}{}
@@ -172,13 +170,11 @@ func (s *idleStack) takeOld(before int64) []*http1.ClientConn {
 }
 
 // dial opens a connection.
-func (t *Transport) dial() (*http1.ClientConn, error) {
+func (t *Transport) dial(ctx context.Context) (*http1.ClientConn, error) {
 	network, address := "tcp", t.backend.Addr().String()
 	if path := t.backend.Unix(); path != "" {
 		network, address = "unix", path
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
-	defer cancel()
 	nc, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -188,9 +184,8 @@ func (t *Transport) dial() (*http1.ClientConn, error) {
 		nc.Close()
 		return nil, err
 	}
-	s.Stall = t.stall
 	if t.tls != nil {
-		if err := s.DialTLS(t.tls, stream.Now()+int64(t.timeout)); err != nil {
+		if err := s.DialTLS(t.tls, until(ctx)); err != nil {
 			s.Abort()
 			return nil, err
 		}
@@ -200,6 +195,15 @@ func (t *Transport) dial() (*http1.ClientConn, error) {
 	t.open[c] = struct{}{}
 	t.mu.Unlock()
 	return c, nil
+}
+
+// until is a context's deadline as one of a stream's.
+func until(ctx context.Context) int64 {
+	at, ok := ctx.Deadline()
+	if !ok {
+		return stream.Never
+	}
+	return stream.Now() + int64(time.Until(at))
 }
 
 // dialer has TCP keep-alives, so that a member that vanished is noticed.

@@ -9,7 +9,6 @@ import (
 
 	"gatehouse/internal/stream"
 	"gatehouse/internal/telemetry"
-	"gatehouse/proxy/http1"
 )
 
 // tunnel gives an upgraded connection to two copiers, until one side is done
@@ -17,7 +16,7 @@ import (
 func (f *flow) tunnel(t *Transport) {
 	r := &f.up.Response
 	protocol := f.req.Bytes(f.req.UpgradeTo)
-	http1.StripHopByHop(&r.Fields, false)
+	f.prepareResponse(r)
 	backend, early := f.up.Tunnel()
 	client, sent, err := f.x.Switch(r, protocol)
 	f.rec.Status = r.Status
@@ -54,6 +53,7 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer f.gw.survive(func() { up.cut(io.ErrUnexpectedEOF) })
 		up.copyTunnel()
 	}()
 	down.copyTunnel()

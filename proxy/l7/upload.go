@@ -100,6 +100,10 @@ func (f *flow) sendBody(u *upload) {
 		u.ended = stream.Now()
 		close(u.done)
 	}()
+	defer f.gw.survive(func() {
+		u.clientErr = errClientGone
+		f.up.Interrupt()
+	})
 	for {
 		p, err := f.x.ReadBody()
 		if err == io.EOF {

@@ -1,0 +1,140 @@
+package l7
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/internal/testkit"
+)
+
+const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+var upgrade = get("/chat", "Connection: Upgrade", "Upgrade: websocket")
+
+// tunnelTo runs a gateway whose backend switches protocols, sends early and
+// echoes what comes.
+func tunnelTo(t *testing.T, early string, idle time.Duration) *gateway {
+	t.Helper()
+	b := testkit.NewBackend(t, func(c *testkit.Conn, r *testkit.Request) {
+		c.Send(switching + early)
+		io.Copy(c, readOnly{c})
+		c.CloseWrite()
+		c.WaitPeer(soon)
+		c.Close()
+	})
+	return start(t, setup{backends: []*testkit.Backend{b}, snapshot: func(s *Snapshot) { s.Limits.TunnelIdleTimeout = idle }})
+}
+
+// readOnly keeps io.Copy from going round the connection's buffer.
+type readOnly struct{ c *testkit.Conn }
+
+func (r readOnly) Read(p []byte) (int, error) { return r.c.Read(p) }
+
+func open(t *testing.T, g *gateway, behind string) *testkit.Client {
+	t.Helper()
+	c := testkit.Dial(t, g.addr)
+	c.Send(upgrade + behind)
+	head := c.ReadN(len("HTTP/1.1 101"))
+	for !strings.HasSuffix(head, "\r\n\r\n") {
+		head += c.ReadN(1)
+	}
+	if !strings.HasPrefix(head, "HTTP/1.1 101") || !strings.Contains(head, "Upgrade: websocket\r\n") || !strings.Contains(head, "Connection: Upgrade\r\n") {
+		t.Fatalf("answer is %q", head)
+	}
+	return c
+}
+
+func TestATunnelCarriesBothDirections(t *testing.T) {
+	g := tunnelTo(t, "early", time.Minute)
+	c := open(t, g, "behind the head")
+	if got := c.ReadN(len("earlybehind the head")); got != "earlybehind the head" {
+		t.Errorf("got %q", got)
+	}
+	big := testkit.Pattern(3 << 20)
+	go c.TrySend(big, soon)
+	if c.ReadN(len(big)) != big {
+		t.Error("the echo differs")
+	}
+	c.Send("bye")
+	c.CloseWrite()
+	if got := string(c.ReadAll(soon)); got != "bye" {
+		t.Errorf("after the half-close came %q", got)
+	}
+	if l := g.lines(t, 1)[0]; l.text("termination") != "--" || l["httpStatus"] != 101.0 {
+		t.Errorf("the log says %v", l)
+	}
+}
+
+func TestTheBackendMayEndItsSideOfATunnelFirst(t *testing.T) {
+	got := make(chan string, 1)
+	g, _ := one(t, func(c *testkit.Conn, r *testkit.Request) {
+		c.Send(switching + "all I have")
+		c.CloseWrite()
+		all, _ := io.ReadAll(readOnly{c})
+		got <- string(all)
+		c.Close()
+	})
+	c := open(t, g, "")
+	if s := string(c.ReadAll(soon)); s != "all I have" {
+		t.Errorf("the client got %q", s)
+	}
+	c.Send("still heard")
+	c.CloseWrite()
+	if s := <-got; s != "still heard" {
+		t.Errorf("the backend got %q", s)
+	}
+}
+
+func TestASilentTunnelEnds(t *testing.T) {
+	const idle = 200 * time.Millisecond
+	g := tunnelTo(t, "", idle)
+	c := open(t, g, "")
+	for range 4 { // traffic keeps it
+		time.Sleep(idle / 2)
+		c.Send("x")
+		c.ReadN(1)
+	}
+	from := time.Now()
+	c.ExpectClosed(soon)
+	if took := time.Since(from); took < idle/2 || took > idle+2*time.Second {
+		t.Errorf("closed after %v", took)
+	}
+	if l := g.lines(t, 1)[0]; !strings.Contains(fmt.Sprint(l), "tunnel idle") {
+		t.Errorf("the log says %v", l)
+	}
+}
+
+func TestAResetEndsBothSidesOfATunnel(t *testing.T) {
+	ended := make(chan error, 1)
+	g, _ := one(t, func(c *testkit.Conn, r *testkit.Request) {
+		c.Send(switching)
+		ended <- c.WaitPeer(soon)
+		c.Close()
+	})
+	open(t, g, "").Reset()
+	select {
+	case <-ended:
+	case <-time.After(soon):
+		t.Fatal("the backend's side goes on")
+	}
+}
+
+func TestARefusedUpgradeStaysHTTP(t *testing.T) {
+	g, b := one(t, testkit.Respond(426, "no", "Upgrade: websocket"))
+	r := ask(t, testkit.Dial(t, g.addr), upgrade, 426)
+	if string(r.Content) != "no" {
+		t.Errorf("body %q", r.Content)
+	}
+	ask(t, testkit.Dial(t, g.addr), get("/"), 426)
+	if n := b.ConnCount(); n != 1 {
+		t.Errorf("%d connections to the backend", n)
+	}
+}
+
+func TestA101NobodyAskedForIsRefused(t *testing.T) {
+	g, _ := one(t, testkit.Raw(switching))
+	ask(t, testkit.Dial(t, g.addr), get("/"), 502)
+}
