@@ -410,7 +410,7 @@ func TestHTTPSResumesNoSession(t *testing.T) {
 		t.Fatal(got)
 	}
 	if cache.kept != 0 {
-		t.Error("a session was kept")
+		t.Error("a TLS session was kept")
 	}
 }
 

@@ -87,7 +87,9 @@ func TestClientTrustsNoAnswer(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, "{")
 		}, "unexpected end of JSON"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) }, "what answers there is not appgw"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		}, "what answers there is not appgw"},
 		{"terminal sequences", func(w http.ResponseWriter, r *http.Request) {
 			writeError(w, r, errors.New("a\x1b[2Jb\x07\u202ec\nd"))
 		}, "a[2Jbc\nd"},

@@ -94,9 +94,9 @@ func TestHostOfTheBackend(t *testing.T) {
 // The table of Azure's "override backend path".
 func TestPathOverride(t *testing.T) {
 	for _, w := range []struct{ path, rule, override, want string }{
-		{"/home/", "", "/override/", "/override/home/"},
+		{"/start/", "", "/override/", "/override/start/"},
 		{"/pathrule/home/", "/pathrule*", "/override/", "/override/home/"},
-		{"/home/", "/pathrule*", "/override/", "/override/home/"}, // by the map's default
+		{"/start/", "/pathrule*", "/override/", "/override/start/"}, // by the map's default
 		{"/pathrule/home/", "/pathrule/home*", "/override/", "/override/"},
 		{"/pathrule/home/secondhome/", "/pathrule/home*", "/override/", "/override/secondhome/"},
 		{"/pathrule/", "/pathrule/", "/override/", "/override/"},
