@@ -124,6 +124,9 @@ func (m *message) next(deadline int64) ([]byte, error) {
 			}
 			continue
 		}
+		if m.kind == httpmsg.BodyChunked && m.chunk.err != nil {
+			return nil, m.chunk.err // gather met it
+		}
 		if err := m.refill(deadline); err != nil {
 			return nil, err
 		}
