@@ -95,10 +95,10 @@ func TestHostOfTheBackend(t *testing.T) {
 func TestPathOverride(t *testing.T) {
 	for _, w := range []struct{ path, rule, override, want string }{
 		{"/start/", "", "/override/", "/override/start/"},
-		{"/pathrule/home/", "/pathrule*", "/override/", "/override/home/"},
+		{"/pathrule/house/", "/pathrule*", "/override/", "/override/house/"},
 		{"/start/", "/pathrule*", "/override/", "/override/start/"}, // by the map's default
-		{"/pathrule/home/", "/pathrule/home*", "/override/", "/override/"},
-		{"/pathrule/home/secondhome/", "/pathrule/home*", "/override/", "/override/secondhome/"},
+		{"/pathrule/house/", "/pathrule/house*", "/override/", "/override/"},
+		{"/pathrule/house/second/", "/pathrule/house*", "/override/", "/override/second/"},
 		{"/pathrule/", "/pathrule/", "/override/", "/override/"},
 		{"/PathRule/Home", "/pathrule*", "/o", "/o/Home"},
 		{"/api/v1", "/api/*", "/", "/v1"},
