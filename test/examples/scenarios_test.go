@@ -392,6 +392,27 @@ func TestBehindACDN(t *testing.T) {
 	}
 }
 
+// "And nobody else": the same file, with the CDN at another address than ours.
+func TestBehindACDNNobodyElseIsBelieved(t *testing.T) {
+	e := copyOf(t, "behind-a-cdn", backends(t, "3001"))
+	text := e.read(t)
+	if !strings.Contains(text, "trustedProxies: [127.0.0.0/8]") {
+		t.Fatal("the example trusts somebody else now")
+	}
+	e.write(t, strings.Replace(text, "trustedProxies: [127.0.0.0/8]", "trustedProxies: [127.0.0.2]", 1))
+	e.start(t)
+	for _, lie := range []string{"198.51.100.4", "192.0.2.7"} {
+		r := testkit.Get(t, e.at("8080"), "app.test", "/", "X-Forwarded-For: "+lie, "X-Forwarded-Proto: https")
+		if r.StatusCode != 200 {
+			t.Fatalf("a client that says it is %s: %d", lie, r.StatusCode)
+		}
+		got := testkit.DecodeEcho(t, r.Content)
+		if got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Forwarded-Proto") != "http" {
+			t.Errorf("a client that says it is %s is believed: %q, %q", lie, got.Get("X-Forwarded-For"), got.Get("X-Forwarded-Proto"))
+		}
+	}
+}
+
 // proxyV2 is a PROXY protocol version 2 header for a TCP connection over IPv4.
 func proxyV2(from, to [4]byte, fromPort, toPort uint16) string {
 	h := []byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c")
