@@ -476,7 +476,8 @@ func (f *flow) stagesAllow(piece []byte, end bool) bool {
 	if len(f.stages) == 0 {
 		return true
 	}
-	if v := f.stages.onResponseBody(piece, end); v.Action != Continue {
+	v := f.inStages(func() Verdict { return f.stages.onResponseBody(piece, end) })
+	if v.Action != Continue {
 		f.rec.Termination, f.rec.Reason = telemetry.Termination{'P', 'D'}, v.Reason
 		f.x.Abort()
 		return false

@@ -97,6 +97,11 @@ func (f *flow) headAfterUpload(u *upload) error {
 // the other side's wait end.
 func (f *flow) sendBody(u *upload) {
 	defer func() {
+		if r := recover(); r != nil { // see contain, which cannot see this goroutine
+			f.gw.bug(r)
+			u.refused = Verdict{Action: Abort, Reason: "bug"}
+			f.up.Interrupt()
+		}
 		u.ended = stream.Now()
 		close(u.done)
 	}()
@@ -134,15 +139,22 @@ func (f *flow) stagesPass(u *upload, p []byte, end bool) bool {
 	if len(f.stages) == 0 || f.bodyShown {
 		return true
 	}
-	u.stages.Lock()
-	v := f.stages.onBody(p, end)
-	u.stages.Unlock()
+	v := f.inStages(func() Verdict { return f.stages.onBody(p, end) })
 	if v.Action == Continue {
 		return true
 	}
 	u.refused = v
 	f.up.Interrupt()
 	return false
+}
+
+// inStages calls stages, which are for one goroutine at a time.
+func (f *flow) inStages(call func() Verdict) Verdict {
+	if f.upload != nil {
+		f.upload.stages.Lock()
+		defer f.upload.stages.Unlock()
+	}
+	return call()
 }
 
 // endUpload sends the end of the body.
@@ -165,9 +177,7 @@ func (f *flow) deliverStreaming(t *Transport, u *upload) {
 		f.x.CloseAfter()
 	}
 	r := &f.up.Response
-	u.stages.Lock()
-	v := f.stages.onResponseHead(r)
-	u.stages.Unlock()
+	v := f.inStages(func() Verdict { return f.stages.onResponseHead(r) })
 	if v.Action != Continue {
 		f.stopUpload(u)
 		f.drop(t)

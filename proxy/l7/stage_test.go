@@ -1,0 +1,315 @@
+package l7
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/testkit"
+)
+
+// fakeStage does what its functions say, and notes what it saw. It is made
+// for one exchange at a time.
+type fakeStage struct {
+	head     func(*httpmsg.Request) Verdict
+	body     func(piece []byte, end bool) Verdict
+	respHead func(*httpmsg.Response) Verdict
+	respBody func(piece []byte, end bool) Verdict
+
+	mu      sync.Mutex
+	busy    bool
+	client  Client
+	seen    bytes.Buffer // of the request body
+	ends    int
+	answer  bytes.Buffer
+	answers int
+	done    int
+}
+
+// alone notes that two goroutines use the stage at a time.
+func (s *fakeStage) alone() func() {
+	s.mu.Lock()
+	if s.busy {
+		panic("two goroutines in one stage")
+	}
+	s.busy = true
+	s.mu.Unlock()
+	return func() { s.mu.Lock(); s.busy = false; s.mu.Unlock() }
+}
+
+func (s *fakeStage) Begin(c Client) Stage { s.client = c; return s }
+
+func (s *fakeStage) OnHead(r *httpmsg.Request) Verdict {
+	defer s.alone()()
+	if s.head == nil {
+		return Verdict{}
+	}
+	return s.head(r)
+}
+
+func (s *fakeStage) OnBody(piece []byte, end bool) Verdict {
+	defer s.alone()()
+	s.seen.Write(piece)
+	if s.ends > 0 {
+		panic("a piece behind the end")
+	}
+	if end {
+		s.ends++
+	}
+	if s.body == nil {
+		return Verdict{}
+	}
+	return s.body(piece, end)
+}
+
+func (s *fakeStage) OnResponseHead(r *httpmsg.Response) Verdict {
+	defer s.alone()()
+	if s.respHead == nil {
+		return Verdict{}
+	}
+	return s.respHead(r)
+}
+
+func (s *fakeStage) OnResponseBody(piece []byte, end bool) Verdict {
+	defer s.alone()()
+	s.answer.Write(piece)
+	if end {
+		s.answers++
+	}
+	if s.respBody == nil {
+		return Verdict{}
+	}
+	return s.respBody(piece, end)
+}
+
+func (s *fakeStage) Done() { s.done++ }
+
+// staged runs a gateway with one stage.
+func staged(t *testing.T, s *fakeStage, h testkit.Handler) (*gateway, *testkit.Backend) {
+	t.Helper()
+	b := testkit.NewBackend(t, h)
+	return start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) { t.Stages = []StageMaker{s} }}), b
+}
+
+// finished waits for the exchange to be over, after which the stage may be
+// looked at.
+func finished(t *testing.T, g *gateway) { g.lines(t, 1) }
+
+func TestAStageSeesBothBodies(t *testing.T) {
+	for _, size := range []int{0, 1, 10 << 10, 40 << 10, 300 << 10} {
+		for _, framing := range []string{"length", "chunked"} {
+			t.Run(fmt.Sprint(size, framing), func(t *testing.T) {
+				s := &fakeStage{}
+				body := testkit.Pattern(size)
+				g, b := staged(t, s, testkit.Respond(200, body))
+				send := request("PUT", "/", fmt.Sprint("Content-Length: ", size)) + body
+				if framing == "chunked" {
+					send = request("PUT", "/", "Transfer-Encoding: chunked")
+					if size > 0 {
+						send += fmt.Sprintf("%x\r\n%s\r\n", size, body)
+					}
+					send += "0\r\n\r\n"
+				}
+				r := ask(t, testkit.Dial(t, g.addr), send, 200)
+				finished(t, g)
+				if string(r.Content) != body || string(b.Last().Body) != body {
+					t.Error("the stage changed a body")
+				}
+				if s.seen.String() != body || s.answer.String() != body || s.done != 1 {
+					t.Errorf("the stage saw %d and %d bytes of %d; done %d times", s.seen.Len(), s.answer.Len(), size, s.done)
+				}
+				if s.ends != 1 {
+					t.Errorf("%d ends of the request", s.ends)
+				}
+				if size > 0 && s.answers != 1 {
+					t.Errorf("%d ends of the response", s.answers)
+				}
+				if s.client.Listener != "web" || !s.client.Addr.IsValid() {
+					t.Errorf("the client is %+v", s.client)
+				}
+			})
+		}
+	}
+}
+
+func TestAStageHoldsTheBody(t *testing.T) {
+	for _, w := range []struct {
+		size, shown int // shown: at least
+	}{{0, 0}, {5, 5}, {20 << 10, 20 << 10}, {200 << 10, 16 << 10}} {
+		t.Run(fmt.Sprint(w.size), func(t *testing.T) {
+			held := -1
+			s := &fakeStage{head: func(*httpmsg.Request) Verdict { return Verdict{Action: Hold} }}
+			var b *testkit.Backend
+			s.body = func(piece []byte, end bool) Verdict {
+				if b.ConnCount() > 0 || !end {
+					t.Errorf("%d connections while the body is held, end %v", b.ConnCount(), end)
+				}
+				held = len(piece)
+				return Verdict{}
+			}
+			g, backend := staged(t, s, testkit.Respond(200, "ok"))
+			b = backend
+			body := testkit.Pattern(w.size)
+			send := request("PUT", "/", fmt.Sprint("Content-Length: ", w.size))
+			if w.size == 0 {
+				send = get("/")
+			}
+			ask(t, testkit.Dial(t, g.addr), send+body, 200)
+			finished(t, g)
+			if held < w.shown || string(b.Last().Body) != body {
+				t.Errorf("%d bytes were held of %d, %d arrived", held, w.size, b.Last().BodyLen)
+			}
+		})
+	}
+}
+
+func TestAStageAnswersOrAborts(t *testing.T) {
+	long := testkit.Pattern(200 << 10)
+	on := func(v Verdict) func(*httpmsg.Request) Verdict { return func(*httpmsg.Request) Verdict { return v } }
+	onBody := func(after int, v Verdict) *fakeStage {
+		s := &fakeStage{}
+		s.body = func([]byte, bool) Verdict {
+			if s.seen.Len() > after {
+				return v
+			}
+			return Verdict{}
+		}
+		return s
+	}
+	answer, abort := Verdict{Action: Answer, Status: 451}, Verdict{Action: Abort, Reason: "enough"}
+	put := request("PUT", "/", fmt.Sprint("Content-Length: ", len(long))) + long
+	for _, w := range []struct {
+		name   string
+		stage  *fakeStage
+		send   string
+		status int // 0: no answer
+		passes bool
+	}{
+		{"answers the head", &fakeStage{head: on(answer)}, get("/"), 451, false},
+		{"answers the head of an upload", &fakeStage{head: on(answer)}, put, 451, false},
+		{"aborts at the head", &fakeStage{head: on(abort)}, get("/"), 0, false},
+		{"answers a short body", onBody(0, answer), request("PUT", "/", "Content-Length: 2") + "hi", 451, false},
+		{"answers within a long body", onBody(100<<10, answer), put, 451, true},
+		{"aborts within a long body", onBody(100<<10, abort), put, 0, true},
+		{"answers instead of the response", &fakeStage{respHead: func(*httpmsg.Response) Verdict { return answer }}, get("/"), 451, true},
+		{"aborts at the response", &fakeStage{respHead: func(*httpmsg.Response) Verdict { return abort }}, get("/"), 0, true},
+		{"aborts within the response", &fakeStage{respBody: func(_ []byte, end bool) Verdict {
+			if end {
+				return Verdict{}
+			}
+			return abort
+		}}, get("/"), 0, true},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			g, b := staged(t, w.stage, testkit.Respond(200, long))
+			c := testkit.Dial(t, g.addr)
+			go c.TrySend(w.send, soon)
+			r, err := c.TryReadResponse("GET", soon)
+			switch {
+			case w.status == 0 && (err == nil || r != nil && len(r.Content) == len(long)):
+				t.Errorf("answer is %v, %v; want none", r, err)
+			case w.status != 0 && (err != nil || r.StatusCode != w.status):
+				t.Errorf("answer is %v, %v; want %d", r, err, w.status)
+			}
+			finished(t, g)
+			if w.stage.done != 1 || (b.ConnCount() > 0) != w.passes {
+				t.Errorf("done %d times, %d connections to the backend", w.stage.done, b.ConnCount())
+			}
+			if w.passes && w.name != "answers instead of the response" {
+				testkit.Eventually(t, soon, "the backend's connection to go", func() bool { return g.idle() == 0 })
+			}
+		})
+	}
+}
+
+func TestAStageChangesHeads(t *testing.T) {
+	s := &fakeStage{
+		head: func(r *httpmsg.Request) Verdict {
+			r.AddString("X-Stage", "request")
+			r.Path = r.KeepString("/x") // shorter than what the path rule matched
+			return Verdict{}
+		},
+		respHead: func(r *httpmsg.Response) Verdict {
+			r.AddString("X-Stage", "response")
+			return Verdict{}
+		},
+	}
+	b := testkit.NewBackend(t, nil)
+	g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) {
+		t.Stages = []StageMaker{s}
+		t.Settings.PathOverride = "/o/"
+		t.SetPathRule("/long/path/rule*")
+	}})
+	r := ask(t, testkit.Dial(t, g.addr), get("/long/path/rule"), 200)
+	if e := testkit.DecodeEcho(t, r.Content); e.Get("X-Stage") != "request" || e.Target != "/o/x" || r.Get("X-Stage") != "response" {
+		t.Errorf("%q with %q, answered %q", e.Target, e.Fields, r.Head)
+	}
+}
+
+// The response may begin while the body is still coming: the stage is not
+// used by both goroutines at a time, which alone checks.
+func TestAStageBetweenTwoStreams(t *testing.T) {
+	s := &fakeStage{}
+	s.body = func([]byte, bool) Verdict { time.Sleep(100 * time.Microsecond); return Verdict{} }
+	g, _ := staged(t, s, func(c *testkit.Conn, r *testkit.Request) {
+		c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		buf := make([]byte, 4<<10)
+		for {
+			n, err := r.Read(buf)
+			if n > 0 {
+				c.Send(fmt.Sprintf("%x\r\n%s\r\n", n, buf[:n]))
+			}
+			if err != nil {
+				break
+			}
+		}
+		c.Send("0\r\n\r\n")
+	})
+	body := testkit.Pattern(1 << 20)
+	c := testkit.Dial(t, g.addr)
+	go c.TrySend(request("POST", "/", fmt.Sprint("Content-Length: ", len(body)))+body, soon)
+	if r := c.ReadResponse("POST"); string(r.Content) != body {
+		t.Errorf("%d bytes came back", len(r.Content))
+	}
+}
+
+func TestAPanicCostsOneConnection(t *testing.T) {
+	bug := func([]byte, bool) Verdict { panic("a bug") }
+	long := testkit.Pattern(200 << 10)
+	for name, s := range map[string]*fakeStage{
+		"head":          {head: func(*httpmsg.Request) Verdict { panic("a bug") }},
+		"response head": {respHead: func(*httpmsg.Response) Verdict { panic("a bug") }},
+		"response body": {respBody: bug},
+	} {
+		t.Run(name, func(t *testing.T) { panicsOnce(t, s, get("/")) })
+	}
+	t.Run("upload", func(t *testing.T) {
+		s := &fakeStage{}
+		s.body = func([]byte, bool) Verdict {
+			if s.seen.Len() > 100<<10 {
+				panic("a bug")
+			}
+			return Verdict{}
+		}
+		panicsOnce(t, s, request("PUT", "/", fmt.Sprint("Content-Length: ", len(long)))+long)
+	})
+}
+
+// panicsOnce sends a request that runs into a bug, after which nothing of it
+// may be left.
+func panicsOnce(t *testing.T, s *fakeStage, send string) {
+	t.Helper()
+	g, _ := staged(t, s, testkit.Respond(200, "ok"))
+	c := testkit.Dial(t, g.addr)
+	go c.TrySend(send, soon)
+	if r, err := c.TryReadResponse("GET", soon); err == nil {
+		t.Errorf("answer is %q", r.Head)
+	}
+	testkit.Eventually(t, soon, "the panic to be counted", func() bool { return g.Panics() == 1 })
+	testkit.Eventually(t, soon, "nothing to be in flight", func() bool { return g.pool.Status().Backends[0].InFlight == 0 })
+	testkit.Eventually(t, soon, "the connection to go", func() bool { return g.Connections() == 0 })
+	g.panics.Store(0)
+}
