@@ -287,7 +287,9 @@ func TestMetricsArePromlintClean(t *testing.T) {
 	g.get(t, "web.test", "/")
 	g.get(t, "web.test", "/retry/1")
 	g.get(t, "unknown.test", "/")
-	testkit.DialTLS(t, g.tls, g.ca.ClientConfig("secure.test"))
+	c := testkit.DialTLS(t, g.tls, g.ca.ClientConfig("secure.test"))
+	c.Send("GET / HTTP/1.1\r\nHost: secure.test\r\n\r\n")
+	c.ReadResponse("GET")
 	_, text := g.ask(t, http.MethodGet, "/metrics", nil)
 	problems, err := promlint.New(bytes.NewReader([]byte(text))).Lint()
 	if err != nil {
