@@ -16,6 +16,32 @@ type Client struct {
 	TLS      bool
 }
 
+// Connection is what is known of the client's connection that requests come
+// on. A protocol that multiplexes has one for many exchanges.
+type Connection struct {
+	Frontend int            // ID of the frontend that accepted it
+	Peer     netip.AddrPort // who the client is: from the PROXY header if there was one
+	Local    netip.AddrPort
+	Shard    uint32 // spreads counters over cores
+
+	Secure     bool   // TLS from the client
+	TLSGroup   string // of the listener that did the handshake
+	TLSFor     string // its name
+	TLSVersion uint16
+	Cipher     uint16
+	ServerName string
+	Handshake  int64 // how long the PROXY header and TLS took; -1: neither
+}
+
+// Arrival is how a request came in; times are on the clock of stream.Now.
+type Arrival struct {
+	Start     int64 // when the first bytes of its head were read
+	HeadDone  int64 // when the head was complete; 0: at once
+	First     bool  // on its connection
+	IdleSince int64 // when the last exchange ended, or the connection was opened
+	Proto     string
+}
+
 // Exchange is one request on its way through, whatever protocol carries it,
 // and the contract between the gateway and the protocols. http1.Exchange is
 // one; HTTP/2 and HTTP/3 streams are others.
@@ -84,6 +110,9 @@ type Responder interface {
 	// Abort makes sure that the client does not take what it got for a whole
 	// response.
 	Abort()
+	// Spoil is Abort for when nobody knows what state the exchange is in: its
+	// memory must not be used again.
+	Spoil()
 	// Direct returns a stream that body bytes may be moved to as they are,
 	// or nil; Moved notes that n were.
 	Direct() *stream.Conn

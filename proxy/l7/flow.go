@@ -27,6 +27,7 @@ type flow struct {
 	shard    uint32
 	tlsGroup string
 	tlsFor   string
+	proto    string
 	secure   bool
 	trusted  bool
 
@@ -65,17 +66,42 @@ func (g *Gateway) Options(c *http1.ServerConn) *http1.Options {
 
 // Serve implements http1.Handler.
 func (g *Gateway) Serve(x *http1.Exchange) {
-	f := g.flowOf(x)
+	c, a := arrived(x)
+	x.Ended = g.flowOf(x).run(x, &c, a)
+}
+
+// ServeExchange answers one request of a protocol other than HTTP/1.1, whose
+// connection has done what Frontend does for that.
+func (g *Gateway) ServeExchange(x Exchange, c *Connection, a Arrival) {
+	newFlow(g).run(x, c, a)
+}
+
+// run takes one request from its beginning to its end, and returns when that
+// was.
+func (f *flow) run(x Exchange, c *Connection, a Arrival) int64 {
 	defer f.contain(x)
-	f.begin(x)
+	f.begin(x, c, a)
 	f.serve()
-	x.Ended = f.end()
+	return f.end()
+}
+
+// arrived is what the gateway needs to know of an HTTP/1.1 exchange and its
+// connection.
+func arrived(x *http1.Exchange) (Connection, Arrival) {
+	c := x.Conn().Data.(*conn)
+	a := Arrival{Start: x.HeadStart, HeadDone: x.HeadDone, Proto: "HTTP/1.1"}
+	if x.Request().Minor == 0 {
+		a.Proto = "HTTP/1.0"
+	}
+	a.First, a.IdleSince = x.First()
+	return Connection{Frontend: c.fe.ID, Peer: c.Peer, Local: c.Local, Shard: c.Shard, Secure: c.secure, TLSGroup: c.tlsGroup,
+		TLSFor: c.tlsFor, TLSVersion: c.tlsVersion, Cipher: c.cipher, ServerName: c.serverName, Handshake: c.handshake}, a
 }
 
 // contain keeps a bug that a request ran into from ending the process: the
 // client's connection is cut, what the request had counted is given back, and
 // the memory it used is not used again.
-func (f *flow) contain(x *http1.Exchange) {
+func (f *flow) contain(x Exchange) {
 	r := recover()
 	if r == nil {
 		return
@@ -112,7 +138,8 @@ func (g *Gateway) survive(clean func()) {
 // Refuse implements http1.Handler.
 func (g *Gateway) Refuse(x *http1.Exchange, why *http1.Error) {
 	f := g.flowOf(x)
-	f.begin(x)
+	c, a := arrived(x)
+	f.begin(x, &c, a)
 	f.countLimit(why)
 	f.rec.Termination = telemetry.Termination{'P', 'R'}
 	if why.Status == 408 {
@@ -133,28 +160,29 @@ func (g *Gateway) flowOf(x *http1.Exchange) *flow {
 		f.gw = g
 		return f
 	}
-	f := &flow{gw: g, up: http1.NewUpstream()}
+	f := newFlow(g)
 	x.Data = f
 	return f
 }
 
+func newFlow(g *Gateway) *flow { return &flow{gw: g, up: http1.NewUpstream()} }
+
 // begin takes the snapshot and notes who asks.
-func (f *flow) begin(x *http1.Exchange) {
-	c := x.Conn().Data.(*conn)
+func (f *flow) begin(x Exchange, c *Connection, a Arrival) {
 	f.x, f.req = x, x.Request()
-	f.shard, f.secure, f.tlsGroup, f.tlsFor = c.Shard, c.secure, c.tlsGroup, c.tlsFor
+	f.shard, f.secure, f.tlsGroup, f.tlsFor, f.proto = c.Shard, c.Secure, c.TLSGroup, c.TLSFor, a.Proto
 	f.snap, f.lent = f.gw.acquire(f.shard), true
 	f.trusted = f.snap.Trusted.Contains(c.Peer.Addr())
-	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.secure}
-	f.began, f.connected, f.answered = x.HeadStart, 0, 0
+	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.Secure}
+	f.began, f.connected, f.answered = a.Start, 0, 0
 	f.first, f.listener = nil, nil
-	if s := f.snap.sites(c.fe.ID); s != nil && s.First().HTTPS == c.secure {
+	if s := f.snap.sites(c.Frontend); s != nil && s.First().HTTPS == c.Secure {
 		f.first = s.First()
 		f.listener = s.Find(f.req.Bytes(f.req.HostName))
 	} else {
 		x.CloseAfter() // the listener is gone, or has changed its protocol
 	}
-	f.beginRecord(x, c)
+	f.beginRecord(c, a)
 }
 
 // serve takes the request through its steps, each of which may end it.
@@ -260,24 +288,21 @@ func (f *flow) findClient() {
 }
 
 // beginRecord notes what is known from the start.
-func (f *flow) beginRecord(x *http1.Exchange, c *conn) {
+func (f *flow) beginRecord(c *Connection, a Arrival) {
 	r := &f.rec
 	r.Reset()
-	r.Start = stream.WallAt(x.HeadStart)
+	r.Start = stream.WallAt(a.Start)
 	r.ClientAddr, r.PeerAddr = c.Peer, c.Peer
 	appendTraceID(r.TraceID[:0])
-	first, idleSince := x.First()
-	if first {
-		r.Th = max(c.handshake, 0)
-		idleSince += r.Th
-	} else {
-		r.Th = 0
+	r.Th = 0
+	if a.First {
+		r.Th = max(c.Handshake, 0)
 	}
-	r.Ti = max(x.HeadStart-idleSince, 0)
-	if x.HeadDone > 0 {
-		r.TR = x.HeadDone - x.HeadStart
+	r.Ti = max(a.Start-a.IdleSince-r.Th, 0)
+	if a.HeadDone > 0 {
+		r.TR = a.HeadDone - a.Start
 	}
-	r.TLS, r.TLSVersion, r.Cipher, r.ServerName = f.secure, c.tlsVersion, c.cipher, c.serverName
+	r.TLS, r.TLSVersion, r.Cipher, r.ServerName = f.secure, c.TLSVersion, c.Cipher, c.ServerName
 	if l := f.listener; l != nil {
 		r.Listener, r.Rule = l.Name, l.Rule
 		f.client.Listener = l.Name
@@ -335,10 +360,7 @@ func (f *flow) describe(r *telemetry.Record) {
 	r.Host = q.Bytes(q.Authority)
 	r.UserAgent, _ = q.Get(httpmsg.UserAgent)
 	r.Referer, _ = q.Get(httpmsg.Referer)
-	r.Proto = "HTTP/1.1"
-	if q.Minor == 0 {
-		r.Proto = "HTTP/1.0"
-	}
+	r.Proto = f.proto
 }
 
 // metrics returns the counters that the request belongs to.
