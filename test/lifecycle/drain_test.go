@@ -39,7 +39,7 @@ func TestDrainedBackendFinishesWhatItHasAndGetsNoMore(t *testing.T) {
 		l.more(300)
 		g.configure(p.text()) // the wish survives a reload,
 		l.more(300)
-		p.settings = ", connectTimeout: 4s" // also one that replaces the members
+		p.settings = ", hostName: other.test" // also one that replaces the members
 		g.configure(p.text())
 		l.more(300)
 	})

@@ -205,18 +205,6 @@ func (g *gateway) status() (s status) {
 	return s
 }
 
-// member finds a backend in the status.
-func (g *gateway) member(addr string) (b backend, found bool) {
-	for _, p := range g.status().Pools {
-		for _, b := range p.Backends {
-			if b.Name == addr {
-				return b, true
-			}
-		}
-	}
-	return b, false
-}
-
 // command runs a command of the binary against the running gateway.
 func (g *gateway) command(args ...string) (code int, output string) {
 	g.t.Helper()

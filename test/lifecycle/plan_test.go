@@ -136,7 +136,7 @@ func (p *plan) mutate(r *rand.Rand) {
 	case 2:
 		p.balance = pick("roundRobin", "leastRequests")
 	case 3:
-		p.settings = pick("", ", requestTimeout: 25s", ", maxConnections: 500", ", affinity: {enabled: true}", ", retries: {attempts: 2}")
+		p.settings = pick("", ", requestTimeout: 25s", ", hostName: backend.test", ", maxConnections: 500", ", affinity: {enabled: true}", ", retries: {attempts: 2}")
 	case 4:
 		p.paths = !p.paths
 	case 5:

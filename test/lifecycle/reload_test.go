@@ -14,7 +14,7 @@ import (
 
 func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	p, l := startReloads(newGateway(t, "-race"))
-	churn(p, l, 25)
+	churn(p, l, 20)
 	l.more(200)
 	l.finish()
 }
@@ -131,7 +131,7 @@ func settledUsage(p *plan, l *load) (u usage) {
 	// Other settings are other members: what is kept for the old ones goes, so that how many connections to backends the
 	// chance of the load has left does not matter.
 	p.reset()
-	p.settings = ", connectTimeout: 4s"
+	p.settings = ", hostName: other.test"
 	g.configure(p.text())
 	p.reset()
 	g.configure(p.text())

@@ -213,3 +213,35 @@ func TestWrongUsageAndMissingFileSayWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+// A response that began before the drain did not say that the connection goes: a request behind it may be on its way.
+func TestConnectionIsKeptAWhileAfterAResponseThatBeganBeforeTheDrain(t *testing.T) {
+	step := make(chan struct{}, 40)
+	b, spare := slowly(t, step), newOrigin(t)
+	g := newGateway(t)
+	g.start(g.fill(streamsConfig, "$BACKEND", b.Addr, "$SPARE", spare.addr, "$DRAIN", "20s"))
+	c := ask(t, g.plain, "/download")
+	step <- struct{}{}
+	c.ReadN(len("HTTP/1.1 200 OK\r\n")) // the head is out
+	g.signal(syscall.SIGTERM)
+	g.waitLog("draining")
+	testkit.Eventually(t, soon, "the socket to close", func() bool {
+		probe, err := net.Dial("tcp", g.plain)
+		if err == nil {
+			probe.Close()
+		}
+		return err != nil
+	})
+	for range 39 {
+		step <- struct{}{}
+	}
+	finished(t, c)
+	time.Sleep(200 * time.Millisecond) // what it is to be kept for is a second
+	c.Send("GET /next HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if r := c.ReadResponse("GET"); r.StatusCode != 200 || !r.Close {
+		t.Errorf("%s, close announced: %v", r.Status, r.Close)
+	}
+	if code := g.proc.Wait(soon); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}

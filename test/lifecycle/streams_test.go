@@ -159,3 +159,39 @@ func TestStreamsOfARemovedPoolGoOnUntilItsDrainTimeIsOver(t *testing.T) {
 	}
 	g.waitLog("backend is drained", b.Addr)
 }
+
+// Another TLS policy is for the connections to come; one that is there is served once more and told to close.
+func TestChangedTLSPolicySendsConnectionsAwayWithAnAnswer(t *testing.T) {
+	g := newGateway(t)
+	p := newPlan(g, newOrigin(t))
+	g.start(p.text())
+	c := testkit.DialTLS(t, g.secure, g.ca.ClientConfig(host))
+	p.policy = "AppGwSslPolicy20220101S"
+	g.configure(p.text())
+	c.Send("GET /x HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if r := c.ReadResponse("GET"); r.StatusCode != 200 || !r.Close {
+		t.Errorf("%s, close announced: %v", r.Status, r.Close)
+	}
+}
+
+// An address that becomes https serves nothing any more on connections without TLS.
+func TestListenerThatBecomesHTTPSLeavesNothingToPlainConnections(t *testing.T) {
+	g := newGateway(t)
+	p := newPlan(g, newOrigin(t))
+	g.start(p.text())
+	c := ask(t, g.plain, "/first")
+	if r := c.ReadResponse("GET"); r.StatusCode != 200 {
+		t.Fatal(r.Status)
+	}
+	g.plain, g.secure = g.secure, g.plain
+	g.configure(p.text())
+	c.Send("GET /x HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if r := c.ReadResponse("GET"); r.StatusCode != 404 || !r.Close {
+		t.Errorf("%s, close announced: %v", r.Status, r.Close)
+	}
+	secure := testkit.DialTLS(t, g.secure, g.ca.ClientConfig(host))
+	secure.Send("GET /x HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n")
+	if r := secure.ReadResponse("GET"); r.StatusCode != 200 {
+		t.Errorf("https: %s", r.Status)
+	}
+}
