@@ -50,7 +50,7 @@ func serve(ctx context.Context, src source, started func(*config.Gateway)) error
 	if a.upgrader, err = daemon.NewUpgrader(); err != nil {
 		return err
 	}
-	reloader := &daemon.Reloader{Apply: a.apply, OnResult: a.reloaded}
+	reloader := &daemon.Reloader{Apply: a.apply, Known: a.own(nil), OnResult: a.reloaded}
 	if err := reloader.Reload(ctx, "start"); err != nil {
 		return startError(err)
 	}

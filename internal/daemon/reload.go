@@ -25,6 +25,11 @@ type Reloader struct {
 	// Timeout bounds Apply. If zero, one minute.
 	Timeout time.Duration
 
+	// Known are files that the first Apply is going to read, such as the
+	// configuration file: one that was written just before then is not taken
+	// for one that changed meanwhile.
+	Known []string
+
 	// OnResult, if set, is called with each result, one at a time: for logs
 	// and metrics.
 	OnResult func(Result)
@@ -122,6 +127,11 @@ func (r *Reloader) reload(ctx context.Context, trigger string) error {
 	if around != nil {
 		after = around(trigger)
 	}
+	r.mu.Lock()
+	if r.files == nil {
+		r.files = r.Known
+	}
+	r.mu.Unlock()
 	before := r.fingerprints() // not later: what changes while Apply reads is a change
 	start := time.Now()
 	files, err := r.apply(ctx)

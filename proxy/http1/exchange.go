@@ -149,15 +149,15 @@ func bodyError(err error) error {
 var errBodyTimeout = &Error{Status: 408, Reason: "request body too slow", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
 
 // bodyDeadline is when the next byte must be there: for the body to keep the
-// minimum rate, and in any case before it was silent for longer than a
-// connection may be idle, so that a burst does not buy silence.
+// minimum rate, and in any case before BodySilence is over, so that a burst
+// does not buy silence.
 func (x *Exchange) bodyDeadline() int64 {
-	idle := stream.Now() + int64(x.c.options.IdleTimeout)
+	silence := stream.Now() + int64(BodySilence)
 	rate := int64(x.c.options.BodyMinRate)
 	if rate <= 0 {
-		return idle
+		return silence
 	}
-	return min(idle, x.bodyStart+int64(BodyGrace)+x.in.taken/rate*int64(1e9))
+	return min(silence, x.bodyStart+int64(BodyGrace)+x.in.taken/rate*int64(1e9))
 }
 
 // continueBody tells a client that waits for it to send the body.

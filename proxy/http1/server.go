@@ -37,6 +37,10 @@ type Options struct {
 // BodyGrace is how long a request body may be slower than the minimum rate.
 const BodyGrace = 10 * time.Second
 
+// BodySilence is how long a request body may be silent, whatever its average
+// rate (Azure gives a client 60 s to send its request).
+const BodySilence = time.Minute
+
 // maxDrain is how much of an unwanted request body is read to keep a
 // connection, or to let the client see a response before a reset.
 const maxDrain = 64 << 10
