@@ -4,17 +4,19 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 )
 
 // FreeAddr returns a loopback address nobody listens on, for programs that are told their port. It lies below the range of
-// ephemeral ports, so that no outgoing connection takes it in between.
+// ephemeral ports, so that no outgoing connection takes it in between. A process does not give the same one twice until it
+// has been through all, and each process begins somewhere else.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+nextPort.Add(1)%18000)
 		if ln, err := net.Listen("tcp", addr); err == nil {
 			ln.Close()
 			return addr
@@ -23,6 +25,12 @@ func FreeAddr(t testing.TB) string {
 	t.Fatal("testkit: no free port")
 	return ""
 }
+
+var nextPort = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(rand.Uint32() / 2)
+	return &n
+}()
 
 // RefusingAddr returns a loopback address that refuses connections until the test ends: the port is bound, not listening.
 func RefusingAddr(t testing.TB) string {
