@@ -244,7 +244,8 @@ func TestMaxConnectionsAnswers503(t *testing.T) {
 	// The first client may have its answer just before the request is counted out.
 	testkit.Eventually(t, soon, "an answer once the member is free", func() bool {
 		second.Send(get("/"))
-		return second.ReadFinal("GET").StatusCode == 200
+		r, _ := second.ReadFinal("GET")
+		return r.StatusCode == 200
 	})
 	if l := g.lines(t, 1)[0]; l.text("termination") != "PQ" {
 		t.Errorf("the log says %v", l)
