@@ -62,7 +62,7 @@ func kindOf(system string) (kind, error) {
 			files:   map[string]string{"appgw.yaml": "appgw.yaml.tmpl"},
 			args:    func(dir string) []string { return []string{"run", "-c", dir + "/appgw.yaml"} },
 			version: []string{"version"},
-			logs:    "JSON lines to a file, written by a goroutine of its own from bounded buffers",
+			logs:    "a line for each request to a file, written by a goroutine of its own from bounded buffers",
 		},
 		"nginx": {
 			program: "nginx",

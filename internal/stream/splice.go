@@ -9,7 +9,7 @@ import (
 )
 
 // pipeSize is asked for each pipe; the kernel may grant less.
-const pipeSize = 1 << 20
+const pipeSize = 512 << 10
 
 // pipe carries pages from one socket to another without copying them.
 type pipe struct {

@@ -172,6 +172,23 @@ func TestTripWaitsForAFullSocket(t *testing.T) {
 	})
 }
 
+// A timeout says that the pieces are out; a peer that does not take them is
+// something else.
+func TestTripThatStallsIsNotTakenForSent(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+		if c.TLS() != nil {
+			absorbTickets(c)
+		}
+		slow(c)
+		c.Stall = 200 * time.Millisecond
+		body := floodText()
+		sent, _, err := c.Trip([]byte("head"), []byte(body), []byte("tail"), make([]byte, 16), false, in(soon))
+		if err != ErrStalled {
+			t.Fatalf("%v after %d of %d bytes", err, sent, len(body)+8)
+		}
+	})
+}
+
 func TestTripSeesThePeerLeave(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
