@@ -39,9 +39,10 @@ clean: ## remove what was built
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# gcc is for the race detector, the rest for the commands that documents show.
+# gcc is for the race detector; the peers are for the tests of bench/, which would skip without them; the rest is for the
+# commands that documents show.
 tools-test:
-	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git
+	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy
 
 tools-bench:
 	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk
