@@ -236,6 +236,7 @@ func (a *app) listen(addr netip.AddrPort) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	lc := &net.ListenConfig{KeepAlive: -1, Control: keepAlives}
+	lc.SetMultipathTCP(false) // on by default, and paid for with each connection
 	ln, err := a.upgrader.Listen(ctx, lc, "tcp", listenAddress(addr))
 	if errors.Is(err, syscall.EACCES) {
 		err = fmt.Errorf("%w; ports below 1024 need root or CAP_NET_BIND_SERVICE", err)

@@ -456,11 +456,18 @@ func (b *build) addFrontend(c *config.Listener) {
 		return
 	}
 	id := b.app.takeID()
-	b.undo = append(b.undo, func() {
+	fe, err := b.app.gateway.NewFrontend(id, ln)
+	if err != nil {
 		ln.Close()
 		b.app.giveID(id)
+		b.fail(b.listenerPath(c.Name)+".address", "%w", err)
+		return
+	}
+	b.undo = append(b.undo, func() {
+		fe.Close()
+		b.app.giveID(id)
 	})
-	b.next.frontends[c.Address] = &frontend{Frontend: b.app.gateway.NewFrontend(id, ln), isNew: true}
+	b.next.frontends[c.Address] = &frontend{Frontend: fe, isNew: true}
 }
 
 // listener compiles a listener with its rule, which may be nil.

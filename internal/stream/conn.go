@@ -80,8 +80,7 @@ const maxDirect = 64 << 10
 
 // Conn is one connection. The zero value is not usable; see New.
 type Conn struct {
-	nc  net.Conn
-	raw syscall.RawConn
+	socket
 	tls *tls.Conn // nil on a plain connection
 
 	// Stall bounds a write that makes no progress. If zero, it waits for ever.
@@ -127,17 +126,24 @@ type Lender interface {
 
 // New makes a stream of a TCP or unix connection.
 func New(nc net.Conn) (*Conn, error) {
-	sc, ok := nc.(syscall.Conn)
+	f, ok := nc.(pollable)
 	if !ok {
 		return nil, errors.New("stream: not a socket")
 	}
-	raw, err := sc.SyscallConn()
+	p, err := newPolled(f)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{nc: nc, raw: raw}
-	c.readFn, c.lentFn, c.writeFn = c.rawRead, c.rawReadLent, c.rawWrite
+	c := newConn()
+	c.fd, c.local, c.remote = -1, addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())
+	c.polled.Store(p)
 	return c, nil
+}
+
+func newConn() *Conn {
+	c := &Conn{}
+	c.readFn, c.lentFn, c.writeFn = c.rawRead, c.rawReadLent, c.rawWrite
+	return c
 }
 
 // TLS is the TLS connection, nil on a plain stream.
@@ -147,10 +153,10 @@ func (c *Conn) TLS() *tls.Conn { return c.tls }
 func (c *Conn) Plain() bool { return c.tls == nil }
 
 // RemoteAddr is the peer's address; the zero AddrPort for a unix socket.
-func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.nc.RemoteAddr()) }
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
 // LocalAddr is our address; the zero AddrPort for a unix socket.
-func (c *Conn) LocalAddr() netip.AddrPort { return addrPort(c.nc.LocalAddr()) }
+func (c *Conn) LocalAddr() netip.AddrPort { return c.localAddr() }
 
 func addrPort(a net.Addr) netip.AddrPort {
 	if t, ok := a.(*net.TCPAddr); ok {
@@ -230,12 +236,22 @@ const past int64 = 1
 
 // await runs a raw read function until it is done, with the deadline.
 func (c *Conn) await(f func(uintptr) bool, deadline int64) error {
+	if c.interrupted.Load() {
+		return ErrInterrupted
+	}
+	if c.direct(f) {
+		return nil
+	}
+	p, err := c.poll()
+	if err != nil {
+		return err
+	}
 	for {
-		c.armRead(deadline)
+		c.armRead(p, deadline)
 		if c.interrupted.Load() {
 			return ErrInterrupted
 		}
-		err := c.raw.Read(f)
+		err := p.raw.Read(f)
 		if err == nil {
 			return nil
 		}
@@ -256,23 +272,27 @@ func (c *Conn) await(f func(uintptr) bool, deadline int64) error {
 // armRead makes sure that the runtime's timer does not come later than the
 // deadline. A timer that comes earlier is left: await looks at the clock and
 // arms again.
-func (c *Conn) armRead(deadline int64) {
+func (c *Conn) armRead(p *polled, deadline int64) {
 	if c.readArmed == deadline || (c.readArmed > past && (deadline == Never || c.readArmed < deadline)) {
 		return
 	}
 	c.readArmed = deadline
 	if deadline == Never {
-		c.nc.SetReadDeadline(time.Time{})
+		p.SetReadDeadline(time.Time{})
 		return
 	}
-	c.nc.SetReadDeadline(base.Add(time.Duration(deadline)))
+	p.SetReadDeadline(base.Add(time.Duration(deadline)))
 }
 
 // Interrupt makes a read in progress, and every later one, return
 // ErrInterrupted, until Resume. It may be called from another goroutine.
 func (c *Conn) Interrupt() {
 	c.interrupted.Store(true)
-	c.nc.SetReadDeadline(base)
+	// A reader whose socket the poller does not know yet sees the flag before
+	// it waits.
+	if p := c.polled.Load(); p != nil {
+		p.SetReadDeadline(base)
+	}
 }
 
 // Resume undoes Interrupt. It is the reader's to call, when nobody reads.
@@ -368,8 +388,15 @@ func (c *Conn) flush() error {
 // full for Stall. The function calls full whenever it has to wait.
 func (c *Conn) awaitWrite(f func(uintptr) bool) error {
 	c.fullSince = 0
+	if c.direct(f) {
+		return nil
+	}
+	p, err := c.poll()
+	if err != nil {
+		return err
+	}
 	for {
-		err := c.raw.Write(f)
+		err := p.raw.Write(f)
 		if err == nil || !isDeadline(err) {
 			return err
 		}
@@ -378,7 +405,7 @@ func (c *Conn) awaitWrite(f func(uintptr) bool) error {
 		if c.fullSince != 0 && c.Stall > 0 && Now() >= c.fullSince+int64(c.Stall) {
 			return ErrTimeout
 		}
-		c.armWrite()
+		c.armWrite(p)
 	}
 }
 
@@ -442,16 +469,16 @@ func (c *Conn) full() {
 	c.fullSince = Now()
 	// Half a stall of slack: a reader that is merely slow costs a timer
 	// change now and then, not with each packet.
-	if c.Stall > 0 && c.writeArmed-c.fullSince <= int64(c.Stall)/2 {
-		c.armWrite()
+	if p := c.polled.Load(); p != nil && c.Stall > 0 && c.writeArmed-c.fullSince <= int64(c.Stall)/2 {
+		c.armWrite(p)
 	}
 }
 
 // armWrite sets the runtime's timer to when the wait has been too long.
-func (c *Conn) armWrite() {
+func (c *Conn) armWrite(p *polled) {
 	if c.Stall <= 0 {
 		c.writeArmed = Never
-		c.nc.SetWriteDeadline(time.Time{})
+		p.SetWriteDeadline(time.Time{})
 		return
 	}
 	from := c.fullSince
@@ -459,7 +486,7 @@ func (c *Conn) armWrite() {
 		from = Now()
 	}
 	c.writeArmed = from + int64(c.Stall)
-	c.nc.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
+	p.SetWriteDeadline(base.Add(time.Duration(c.writeArmed)))
 }
 
 // CloseWrite sends the end of our stream: a FIN, after TLS's close_notify.
@@ -467,10 +494,7 @@ func (c *Conn) CloseWrite() error {
 	if c.tls != nil {
 		c.tls.CloseWrite()
 	}
-	if cw, ok := c.nc.(interface{ CloseWrite() error }); ok {
-		return cw.CloseWrite()
-	}
-	return nil
+	return c.shutdownWrite()
 }
 
 // Close ends the connection; a TLS peer is told.
@@ -479,7 +503,7 @@ func (c *Conn) Close() error {
 		c.shortenStall()
 		return c.tls.Close()
 	}
-	return c.nc.Close()
+	return c.close()
 }
 
 // shortenStall keeps the close_notify from waiting long for a full socket.
@@ -491,10 +515,5 @@ func (c *Conn) shortenStall() {
 }
 
 // Abort ends the connection with a reset: the peer cannot take what it got
-// for a whole message.
-func (c *Conn) Abort() error {
-	if l, ok := c.nc.(interface{ SetLinger(int) error }); ok {
-		l.SetLinger(0)
-	}
-	return c.nc.Close()
-}
+// for a whole message. It may be called from another goroutine.
+func (c *Conn) Abort() error { return c.reset() }

@@ -45,7 +45,7 @@ func (k *peeker) peek(fd uintptr) bool {
 // when bytes that it sent before are still unread. Any goroutine may ask.
 func (c *Conn) HungUp() bool {
 	gone := false
-	err := c.raw.Control(func(fd uintptr) {
+	err := c.control(func(fd uintptr) {
 		p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p[:], 0)
 		gone = err == nil && n > 0

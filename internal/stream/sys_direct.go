@@ -52,3 +52,19 @@ func sysPeek(fd uintptr) (int, syscall.Errno) {
 		}
 	}
 }
+
+// sysAccept takes a connection off a listening socket.
+func sysAccept(fd uintptr, peer *sockaddr) (int, syscall.Errno) {
+	size := uint32(len(peer))
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, fd, uintptr(unsafe.Pointer(peer)), uintptr(unsafe.Pointer(&size)),
+		syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
+	return int(n), errno
+}
+
+// sysClose closes a socket, which does not wait: there is no SO_LINGER time.
+func sysClose(fd int) error {
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"encoding/binary"
 	"syscall"
 	"unsafe"
 )
@@ -48,3 +49,24 @@ func again(call func() (int, error)) (int, syscall.Errno) {
 		}
 	}
 }
+
+func sysAccept(fd uintptr, peer *sockaddr) (int, syscall.Errno) {
+	n, sa, err := syscall.Accept4(int(fd), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+	if err != nil {
+		return -1, err.(syscall.Errno)
+	}
+	*peer = sockaddr{}
+	switch a := sa.(type) {
+	case *syscall.SockaddrInet4:
+		binary.NativeEndian.PutUint16(peer[:], syscall.AF_INET)
+		binary.BigEndian.PutUint16(peer[2:], uint16(a.Port))
+		copy(peer[4:], a.Addr[:])
+	case *syscall.SockaddrInet6:
+		binary.NativeEndian.PutUint16(peer[:], syscall.AF_INET6)
+		binary.BigEndian.PutUint16(peer[2:], uint16(a.Port))
+		copy(peer[8:], a.Addr[:])
+	}
+	return n, 0
+}
+
+func sysClose(fd int) error { return syscall.Close(fd) }

@@ -46,9 +46,9 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *wire) Close() error         { return w.nc.Close() }
-func (w *wire) LocalAddr() net.Addr  { return w.nc.LocalAddr() }
-func (w *wire) RemoteAddr() net.Addr { return w.nc.RemoteAddr() }
+func (w *wire) Close() error         { return w.close() }
+func (w *wire) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort((*Conn)(w).LocalAddr()) }
+func (w *wire) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(w.remote) }
 
 // Deadlines are given with each call; crypto/tls sets one only when closing,
 // where shortenStall has bounded the write already.

@@ -15,7 +15,7 @@ import (
 
 // slow gives a connection a small buffer, so that writes meet a full socket
 // soon. The peer's stays as it is: the kernel opens a small window late.
-func slow(c *Conn) { c.nc.(*net.TCPConn).SetWriteBuffer(128 << 10) }
+func slow(c *Conn) { c.polled.Load().pollable.(*net.TCPConn).SetWriteBuffer(128 << 10) }
 
 // flood is more than the buffers of two sockets take.
 const flood = 8 << 20
@@ -163,8 +163,9 @@ func TestCloseWriteLeavesTheOtherDirection(t *testing.T) {
 func TestCloseDoesNotWaitForAFullSocket(t *testing.T) {
 	c, _ := tlsPair(t)
 	slow(c)
-	raw := &Conn{nc: c.nc, raw: c.raw, Stall: 50 * time.Millisecond}
-	raw.writeFn = raw.rawWrite
+	raw := newConn()
+	raw.Stall = 50 * time.Millisecond
+	raw.polled.Store(c.polled.Load())
 	raw.Write(make([]byte, flood), nil, nil) // fills the socket below TLS
 	c.Stall = time.Minute
 	done := make(chan struct{})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ type Frontend struct {
 
 	gw       *Gateway
 	listener net.Listener
+	acceptor *stream.Acceptor
 
 	conns    connSet
 	live     atomic.Int64 // connections, from accept on
@@ -32,9 +34,20 @@ type Frontend struct {
 	running  sync.WaitGroup // accept loops and connections
 }
 
-// NewFrontend makes a frontend for a bound socket; Serve runs it.
-func (g *Gateway) NewFrontend(id int, l net.Listener) *Frontend {
-	return &Frontend{ID: id, gw: g, listener: l}
+// NewFrontend makes a frontend for a bound socket, which it owns from then
+// on; Serve runs it, Close drops one that was not run.
+func (g *Gateway) NewFrontend(id int, l net.Listener) (*Frontend, error) {
+	a, err := stream.NewAcceptor(l)
+	if err != nil {
+		return nil, err
+	}
+	return &Frontend{ID: id, gw: g, listener: l, acceptor: a}, nil
+}
+
+// Close closes the socket. Connections that were accepted stay.
+func (fe *Frontend) Close() {
+	fe.listener.Close()
+	fe.acceptor.Close()
 }
 
 // Serve accepts connections until Stop. It returns when the last connection
@@ -50,15 +63,15 @@ func (fe *Frontend) Serve() {
 func (fe *Frontend) accept() {
 	var wait time.Duration
 	for {
-		nc, err := fe.listener.Accept()
+		s, err := fe.acceptor.Accept()
 		if err == nil {
 			wait = 0
 			fe.running.Add(1)
 			fe.live.Add(1)
-			go fe.connection(nc, fe.gw.shards.Add(1))
+			go fe.connection(s, fe.gw.shards.Add(1))
 			continue
 		}
-		if fe.stopping.Load() || errors.Is(err, net.ErrClosed) {
+		if fe.stopping.Load() || errors.Is(err, os.ErrClosed) {
 			return
 		}
 		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
@@ -86,22 +99,17 @@ type conn struct {
 }
 
 // connection runs one accepted connection to its end.
-func (fe *Frontend) connection(nc net.Conn, shard uint32) {
+func (fe *Frontend) connection(s *stream.Conn, shard uint32) {
 	defer fe.running.Done()
 	defer fe.live.Add(-1)
-	defer fe.gw.survive(func() { nc.Close() })
+	defer fe.gw.survive(func() { s.Abort() })
 	snap := fe.gw.acquire(shard)
 	sites := snap.sites(fe.ID)
 	limits := snap.Limits
 	trusted := snap.Trusted
 	snap.release(shard)
 	if sites == nil {
-		nc.Close()
-		return
-	}
-	s, err := stream.New(nc)
-	if err != nil {
-		nc.Close()
+		s.Close()
 		return
 	}
 	s.Stall = limits.WriteStall
@@ -303,7 +311,7 @@ func (fe *Frontend) Connections() int { return fe.conns.len() }
 // a request may be on its way; what is still there when ctx ends is cut.
 func (fe *Frontend) Stop(ctx context.Context) {
 	fe.stopping.Store(true)
-	fe.listener.Close()
+	fe.Close()
 	fe.conns.drain()
 	fe.leaveWhenIdle(ctx)
 	fe.conns.each(func(c *conn) { c.Stream.Abort() })

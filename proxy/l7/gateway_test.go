@@ -67,7 +67,9 @@ func start(t testing.TB, s setup) *gateway {
 	g.addr = ln.Addr().String()
 	g.build(t, &s)
 	g.Use(g.snap)
-	g.frontend = g.NewFrontend(0, ln)
+	if g.frontend, err = g.NewFrontend(0, ln); err != nil {
+		t.Fatal(err)
+	}
 	served := make(chan struct{})
 	go func() { g.frontend.Serve(); close(served) }()
 	t.Cleanup(func() {
