@@ -99,9 +99,12 @@ type Conn struct {
 	peekFn       func(uintptr) bool
 	tripFn       func(uintptr) bool
 	tripSent     bool
+	tripLook     bool
 	tlsDeadline  int64   // of the TLS read in progress
 	one          [1]byte // what an idle TLS connection reads into
 	readReceived int64
+	readShort    bool     // the last read got less than it had room for
+	section      *section // not nil: holds the poller's lock for readers
 
 	// Owned by the writer.
 	writeArmed int64
@@ -246,12 +249,23 @@ func (c *Conn) await(f func(uintptr) bool, deadline int64) error {
 	if err != nil {
 		return err
 	}
+	c.leave()
+	return c.awaitIn(p, f, deadline)
+}
+
+// awaitIn waits in the poller: for f, or if that is nil for the section.
+func (c *Conn) awaitIn(p *polled, f func(uintptr) bool, deadline int64) error {
 	for {
 		c.armRead(p, deadline)
 		if c.interrupted.Load() {
 			return ErrInterrupted
 		}
-		err := p.raw.Read(f)
+		var err error
+		if f != nil {
+			err = p.raw.Read(f)
+		} else {
+			err, _ = c.section.next()
+		}
 		if err == nil {
 			return nil
 		}
@@ -325,6 +339,7 @@ func (c *Conn) readInto(fd uintptr, p []byte) bool {
 		c.readN, c.readErr = 0, io.EOF
 	default:
 		c.readN, c.readErr = n, nil
+		c.readShort = n < min(len(p), maxDirect)
 		c.readReceived += int64(n)
 	}
 	return true
@@ -503,6 +518,7 @@ func (c *Conn) Close() error {
 		c.shortenStall()
 		return c.tls.Close()
 	}
+	c.leave()
 	return c.close()
 }
 
@@ -515,5 +531,12 @@ func (c *Conn) shortenStall() {
 }
 
 // Abort ends the connection with a reset: the peer cannot take what it got
-// for a whole message. It may be called from another goroutine.
-func (c *Conn) Abort() error { return c.reset() }
+// for a whole message. Like Close, it is for whoever reads; others Cut.
+func (c *Conn) Abort() error {
+	c.leave()
+	return c.reset()
+}
+
+// Cut sends a reset, from any goroutine, and makes what the connection's users
+// do with it fail; they close it.
+func (c *Conn) Cut() { c.disconnect() }

@@ -136,6 +136,15 @@ func (s *socket) reset() error {
 	return s.close()
 }
 
+// disconnect sends a RST and keeps the descriptor.
+func (s *socket) disconnect() {
+	_ = s.control(func(fd uintptr) {
+		if sysDisconnect(fd) != nil {
+			_ = unix.Shutdown(int(fd), unix.SHUT_RDWR)
+		}
+	})
+}
+
 // localAddr asks the kernel where a listener's address does not say it.
 func (s *socket) localAddr() netip.AddrPort {
 	if s.local.IsValid() && s.local.Addr().IsUnspecified() {

@@ -15,3 +15,13 @@ func advance(v *syscall.Iovec, n int) {
 
 // isDeadline reports whether the runtime's timer ended a wait.
 func isDeadline(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// sysDisconnect ends a TCP connection with a RST, as connecting to an address
+// of no family does.
+func sysDisconnect(fd uintptr) error {
+	var none sockaddr // AF_UNSPEC is zero
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CONNECT, fd, uintptr(unsafe.Pointer(&none)), syscall.SizeofSockaddrInet4); errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -316,12 +316,21 @@ func (x *Exchange) Direct() *stream.Conn {
 // Moved notes n bytes of the body that were written to Direct.
 func (x *Exchange) Moved(n int64) { x.sent += n }
 
-// maxRecord is the plain text of one TLS record.
-const maxRecord = 16 << 10
+const (
+	// maxRecord is the plain text of one TLS record.
+	maxRecord = 16 << 10
+	// maxCopied is up to where one piece is cheaper for the kernel than the
+	// copy that makes it.
+	maxCopied = 2 << 10
+)
 
 func (x *Exchange) write(a, b, d []byte) error {
 	x.sent += int64(len(a) + len(b) + len(d))
-	if !x.c.Stream.Plain() && len(b) > 0 && len(a)+len(b)+len(d) <= maxRecord {
+	most := maxCopied
+	if !x.c.Stream.Plain() {
+		most = maxRecord
+	}
+	if len(b) > 0 && len(a)+len(b)+len(d) <= most {
 		x.out = append(append(append(x.out[:0], a...), b...), d...) // a is x.out itself or short
 		return x.c.Stream.Write(x.out, nil, nil)
 	}

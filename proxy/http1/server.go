@@ -145,7 +145,7 @@ func (c *ServerConn) awaitRequest() bool {
 	if c.x != nil && !c.Stream.Plain() {
 		c.Unlend() // TLS reads ahead by itself, and lends only then
 	}
-	n, err := c.Stream.ReadLent(c, from+int64(wait))
+	n, err := c.readFirst(from, from+int64(wait))
 	if err == stream.ErrInterrupted {
 		// Told to leave: only what has arrived already is still answered.
 		c.awaitTold()
@@ -160,6 +160,16 @@ func (c *ServerConn) awaitRequest() bool {
 	}
 	c.x.received(n)
 	return true
+}
+
+// readFirst reads the first bytes of a request. Only a client that has come
+// back once is expected to be one that waits for its answers: one that ends
+// its stream with its only request is to be noticed at once.
+func (c *ServerConn) readFirst(from, deadline int64) (int, error) {
+	if c.requests < 2 {
+		return c.Stream.ReadLent(c, deadline)
+	}
+	return c.Stream.ReadNext(c, from, deadline)
 }
 
 // leaveGrace is more than it takes to look whether anything has arrived.
