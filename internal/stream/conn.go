@@ -105,6 +105,7 @@ type Conn struct {
 	readReceived int64
 	readShort    bool     // the last read got less than it had room for
 	section      *section // not nil: holds the poller's lock for readers
+	staying      bool     // a TLS read may use it
 
 	// Owned by the writer.
 	writeArmed int64
@@ -514,11 +515,11 @@ func (c *Conn) CloseWrite() error {
 
 // Close ends the connection; a TLS peer is told.
 func (c *Conn) Close() error {
+	c.leave()
 	if c.tls != nil && c.tls.ConnectionState().HandshakeComplete {
 		c.shortenStall()
 		return c.tls.Close()
 	}
-	c.leave()
 	return c.close()
 }
 

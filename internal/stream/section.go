@@ -13,7 +13,8 @@ import "iter"
 // lock for readers: every other way of reading ends it first, and so does
 // closing.
 type section struct {
-	next func() (error, bool) // reads for ReadNext
+	f    func(uintptr) bool // what reads
+	next func() (error, bool)
 	stop func()
 }
 
@@ -26,7 +27,7 @@ const stayFor = int64(1e9)
 // is to speak next. What it saves is the look before the wait.
 func (c *Conn) ReadNext(l Lender, now, deadline int64) (int, error) {
 	p := c.polled.Load()
-	if c.tls != nil || p == nil {
+	if p == nil {
 		return c.ReadLent(l, deadline)
 	}
 	until := now + stayFor
@@ -36,13 +37,35 @@ func (c *Conn) ReadNext(l Lender, now, deadline int64) (int, error) {
 	if c.section == nil {
 		c.section = newSection(c, p)
 	}
-	c.readLender = l
-	err := c.awaitIn(p, nil, until)
-	c.readLender = nil
-	switch {
-	case err == ErrTimeout && until != deadline:
+	n, err := c.readStaying(l, until)
+	if err == ErrTimeout && until != deadline {
 		return c.ReadLent(l, deadline)
-	case err != nil:
+	}
+	return n, err
+}
+
+// readStaying is ReadLent within the section.
+func (c *Conn) readStaying(l Lender, deadline int64) (int, error) {
+	if c.tls != nil {
+		c.staying = true
+		defer func() { c.staying = false }()
+		return c.readLentTLS(l, deadline)
+	}
+	c.section.f, c.readLender = c.lentFn, l
+	err := c.awaitIn(c.polled.Load(), nil, deadline)
+	c.readLender = nil
+	if err != nil {
+		return 0, err
+	}
+	return c.readN, c.readErr
+}
+
+// readWireStaying is the read of a record's bytes below readStaying.
+func (c *Conn) readWireStaying(p []byte, deadline int64) (int, error) {
+	c.section.f, c.readBuf = c.readFn, p
+	err := c.awaitIn(c.polled.Load(), nil, deadline)
+	c.readBuf = nil
+	if err != nil {
 		return 0, err
 	}
 	return c.readN, c.readErr
@@ -60,7 +83,7 @@ func (c *Conn) stay(p *polled, yield func(error) bool) {
 	for wanted {
 		empty := false // the socket, when it was last read in this section
 		err := p.raw.Read(func(fd uintptr) bool {
-			for !empty && c.rawReadLent(fd) {
+			for !empty && c.section.f(fd) {
 				empty = c.readErr == nil && c.readShort
 				if wanted = yield(nil); !wanted {
 					return true

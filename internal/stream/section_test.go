@@ -327,3 +327,59 @@ func BenchmarkReadNextAndWrite(b *testing.B) {
 		c.Write(reply, nil, nil)
 	}
 }
+
+func TestReadNextOverTLS(t *testing.T) {
+	c, p := tlsPair(t)
+	l := &counting{buf: make([]byte, 64)}
+	for i := range 5 {
+		time.AfterFunc(2*time.Millisecond, func() { io.WriteString(p.Conn, "message") })
+		if got := next(t, c, l); got != "message" {
+			t.Fatalf("read %q", got)
+		}
+		if c.section == nil {
+			t.Fatalf("no section after message %d", i)
+		}
+		if err := c.Write([]byte("answer"), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.expect(t, "answer")
+	}
+	io.WriteString(p.Conn, "one")
+	io.WriteString(p.Conn, "two")
+	time.Sleep(2 * time.Millisecond) // both are there
+	if got := next(t, c, l) + next(t, c, l); got != "onetwo" {
+		t.Fatalf("read %q", got)
+	}
+	if _, err := c.ReadNext(l, Now(), in(20*time.Millisecond)); err != ErrTimeout {
+		t.Fatalf("a silent peer: %v", err)
+	}
+	c.Interrupt()
+	if _, err := c.ReadNext(l, Now(), in(soon)); err != ErrInterrupted {
+		t.Fatalf("interrupted: %v", err)
+	}
+	c.Resume()
+	long := string(bytes.Repeat([]byte("x"), 40_000)) // several records, more than the buffers hold
+	go io.WriteString(p.Conn, long)
+	got := next(t, c, l)
+	for len(got) < len(long) {
+		got += next(t, c, l)
+	}
+	if got != long {
+		t.Error("other bytes")
+	}
+	if _, err := c.ReadNext(l, Now()-stayFor+int64(5*time.Millisecond), in(20*time.Millisecond)); err != ErrTimeout || c.section != nil {
+		t.Errorf("an idle connection: %v, section kept: %v", err, c.section != nil)
+	}
+	io.WriteString(p.Conn, "last")
+	next(t, c, l)
+	done := make(chan struct{})
+	go func() { c.Close(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(soon):
+		t.Fatal("Close waits")
+	}
+	if _, err := p.Conn.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the peer saw %v", err)
+	}
+}

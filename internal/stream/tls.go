@@ -34,6 +34,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	if c.tlsDeadline == past {
 		return 0, ErrTimeout // only what is decrypted already was wanted
 	}
+	if c.staying {
+		return c.readWireStaying(p, c.tlsDeadline)
+	}
 	return c.readPlain(p, c.tlsDeadline)
 }
 
