@@ -253,7 +253,6 @@ func keepAlives(_, _ string, c syscall.RawConn) error {
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 30},
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 10},
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 3},
-			{syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
 		} {
 			syscall.SetsockoptInt(int(fd), o[0], o[1], o[2]) // a refusal costs nothing but the keep-alive
 		}

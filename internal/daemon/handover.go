@@ -419,7 +419,8 @@ func (c *child) end(reason error) error {
 }
 
 // Retire closes every listener, so that a process that was handed over
-// accepts no more. Packet sockets stay with their owners.
+// accepts no more through them. Whoever accepts on a duplicate of a listener's
+// descriptor closes that as well. Packet sockets stay with their owners.
 func (u *Upgrader) Retire() {
 	u.mu.Lock()
 	var all []func()

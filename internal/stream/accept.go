@@ -99,7 +99,8 @@ func (a *Acceptor) accept(fd uintptr) bool {
 // but the family is in network byte order.
 type sockaddr [28]byte
 
-// addrPort is the zero AddrPort for a unix socket.
+// addrPort is the address without its zone, which would keep it from being
+// found in prefixes; the zero AddrPort for a unix socket.
 func (b *sockaddr) addrPort() netip.AddrPort {
 	port := binary.BigEndian.Uint16(b[2:])
 	switch binary.NativeEndian.Uint16(b[:]) {

@@ -87,6 +87,7 @@ type Conn struct {
 	Stall time.Duration
 
 	interrupted atomic.Bool
+	cut         atomic.Bool // by Cut: what looks like an end is none
 
 	// Owned by the reader.
 	readArmed    int64 // the deadline that the runtime has; Never: none
@@ -99,7 +100,6 @@ type Conn struct {
 	peekFn       func(uintptr) bool
 	tripFn       func(uintptr) bool
 	tripSent     bool
-	tripLook     bool
 	tlsDeadline  int64   // of the TLS read in progress
 	one          [1]byte // what an idle TLS connection reads into
 	readReceived int64
@@ -271,7 +271,7 @@ func (c *Conn) awaitIn(p *polled, f func(uintptr) bool, deadline int64) error {
 			return nil
 		}
 		if !isDeadline(err) {
-			return err
+			return closed(err)
 		}
 		if c.interrupted.Load() {
 			return ErrInterrupted
@@ -334,6 +334,8 @@ func (c *Conn) readInto(fd uintptr, p []byte) bool {
 	switch {
 	case errno == syscall.EAGAIN:
 		return false
+	case n <= 0 && c.cut.Load():
+		c.readN, c.readErr = 0, syscall.ECONNRESET
 	case errno != 0:
 		c.readN, c.readErr = 0, errno
 	case n == 0:
@@ -414,7 +416,7 @@ func (c *Conn) awaitWrite(f func(uintptr) bool) error {
 	for {
 		err := p.raw.Write(f)
 		if err == nil || !isDeadline(err) {
-			return err
+			return closed(err)
 		}
 		// The timer may be an earlier write's, or have been set before the
 		// last progress.
@@ -539,5 +541,9 @@ func (c *Conn) Abort() error {
 }
 
 // Cut sends a reset, from any goroutine, and makes what the connection's users
-// do with it fail; they close it.
-func (c *Conn) Cut() { c.disconnect() }
+// do with it fail; they close it. A unix socket has no reset, so that its peer
+// sees an end; our side sees a reset all the same.
+func (c *Conn) Cut() {
+	c.cut.Store(true)
+	c.disconnect()
+}

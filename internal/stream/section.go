@@ -20,7 +20,8 @@ type section struct {
 
 // stayFor is how long a connection may be idle in a section. An idle one
 // should not pay for the coroutine's stack; and an end of the stream that came
-// together with the bytes before it is not told again: it is found by looking.
+// together with the bytes before it, or what follows TCP's urgent data, is not
+// told again: it is found by looking.
 const stayFor = int64(1e9)
 
 // ReadNext is ReadLent for a peer that was just answered, at the time now, and
@@ -95,6 +96,10 @@ func (c *Conn) stay(p *polled, yield func(error) bool) {
 		wanted = wanted && yield(err)
 	}
 }
+
+// Share ends the section before another goroutine begins to read: it belongs
+// to one.
+func (c *Conn) Share() { c.leave() }
 
 // leave ends the section, if there is one.
 func (c *Conn) leave() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -381,5 +382,29 @@ func TestReadNextOverTLS(t *testing.T) {
 	}
 	if _, err := p.Conn.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the peer saw %v", err)
+	}
+}
+
+// What a backend had not sent to its end must not look whole when it is cut.
+func TestCutOnAUnixSocketIsNoEnd(t *testing.T) {
+	a, dial := accepting(t, "unix", filepath.Join(t.TempDir(), "s"))
+	for _, cutFirst := range []bool{true, false} {
+		nc := dial()
+		c := accept(t, a)
+		io.WriteString(nc, "half of it")
+		if got := readString(t, c); got != "half of it" {
+			t.Fatalf("read %q", got)
+		}
+		read := make(chan error, 1)
+		if cutFirst {
+			c.Cut()
+		} else {
+			time.AfterFunc(5*time.Millisecond, c.Cut)
+		}
+		go func() { _, err := c.Read(make([]byte, 8), in(soon)); read <- err }()
+		if err := <-read; !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("cut first %v: read %v", cutFirst, err)
+		}
+		c.Close()
 	}
 }

@@ -131,7 +131,7 @@ func (s *socket) shutdownWrite() (err error) {
 // reset closes the descriptor with a RST.
 func (s *socket) reset() error {
 	_ = s.control(func(fd uintptr) {
-		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // a unix socket has none
+		_ = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // nothing to a unix socket
 	})
 	return s.close()
 }

@@ -117,7 +117,10 @@ func (s *Splice) rawIn(fd uintptr) bool {
 		return false
 	}
 	s.got, s.err = int(n), err
-	if n == 0 && err == nil {
+	switch {
+	case n <= 0 && s.src.cut.Load():
+		s.err = syscall.ECONNRESET
+	case n == 0 && err == nil:
 		s.err = io.EOF
 	}
 	return true

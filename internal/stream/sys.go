@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"net"
 	"os"
 	"syscall"
 	"unsafe"
@@ -11,6 +12,15 @@ import (
 func advance(v *syscall.Iovec, n int) {
 	v.Base = (*byte)(unsafe.Add(unsafe.Pointer(v.Base), n))
 	v.SetLen(int(v.Len) - n)
+}
+
+// closed gives the error of a closed descriptor, for which the packages os and
+// net each have their own, one name. Nothing else but a deadline ends a call.
+func closed(err error) error {
+	if err != nil {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // isDeadline reports whether the runtime's timer ended a wait.

@@ -5,22 +5,6 @@ import (
 	"syscall"
 )
 
-// Standing is what is known of a connection before a Trip.
-type Standing uint8
-
-const (
-	// Kept is a connection that was idle, whoever used it last.
-	Kept Standing = iota
-	// Fresh is one that was opened just now; under TLS session tickets may be
-	// waiting in it.
-	Fresh
-	// Owned is one that carried the same client's last exchange a moment ago,
-	// and will be replaced if it turns out to be closed. What a backend sent on
-	// it unasked could be taken for an answer to nobody else, so that a plain
-	// one is not looked at.
-	Owned
-)
-
 // Trip writes up to three pieces on a connection that should be silent and
 // waits for the first bytes of the answer: in one pass, with the fewest
 // system calls.
@@ -30,18 +14,18 @@ const (
 // were written in any case. With ErrTimeout the pieces are out and Read may
 // go on waiting.
 //
-// The look is a system call; Standing says what it is worth.
-func (c *Conn) Trip(a, b, d, into []byte, standing Standing, deadline int64) (sent int64, n int, err error) {
+// fresh says that the connection was opened just now.
+func (c *Conn) Trip(a, b, d, into []byte, fresh bool, deadline int64) (sent int64, n int, err error) {
 	before := c.written
 	if c.tls != nil {
-		n, err = c.tripTLS(a, b, d, into, standing == Fresh, deadline)
+		n, err = c.tripTLS(a, b, d, into, fresh, deadline)
 		return c.written - before, n, err
 	}
 	if c.tripFn == nil {
 		c.tripFn = c.rawTrip
 	}
 	c.setPieces(a, b, d)
-	c.readBuf, c.tripSent, c.tripLook, c.readErr = into, false, standing != Owned, nil
+	c.readBuf, c.tripSent, c.readErr = into, false, nil
 	err = c.await(c.tripFn, deadline)
 	c.readBuf = nil
 	switch {
@@ -98,7 +82,7 @@ func (c *Conn) rawTrip(fd uintptr) bool {
 	if c.tripSent {
 		return c.readInto(fd, c.readBuf)
 	}
-	if c.tripLook && !silent(fd) {
+	if !silent(fd) {
 		c.readN, c.readErr = 0, ErrStale
 		return true
 	}

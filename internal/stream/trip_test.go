@@ -12,7 +12,7 @@ import (
 // trip makes a Trip with a short request.
 func trip(c *Conn, deadline int64) (sent int64, answer string, err error) {
 	into := make([]byte, 1<<10)
-	sent, n, err := c.Trip([]byte("GET "), []byte("/"), []byte("\n"), into, Kept, deadline)
+	sent, n, err := c.Trip([]byte("GET "), []byte("/"), []byte("\n"), into, false, deadline)
 	return sent, string(into[:n]), err
 }
 
@@ -104,10 +104,10 @@ func TestTripOnTLSSeesWhatWasReadTooFar(t *testing.T) {
 			if n, err := c.Read(into, in(soon)); err != nil || string(into[:n]) != w.first {
 				t.Fatalf("read %q, %v", into[:n], err)
 			}
-			for _, standing := range []Standing{Kept, Fresh, Owned} {
-				sent, n, err := c.Trip([]byte("GET"), nil, nil, make([]byte, 16), standing, in(soon))
+			for _, fresh := range []bool{false, true} {
+				sent, n, err := c.Trip([]byte("GET"), nil, nil, make([]byte, 16), fresh, in(soon))
 				if err != ErrStale || sent != 0 || n != 0 {
-					t.Errorf("%v: %d bytes, %v with %d sent", standing, n, err, sent)
+					t.Errorf("fresh %v: %d bytes, %v with %d sent", fresh, n, err, sent)
 				}
 			}
 		})
@@ -165,7 +165,7 @@ func TestTripWaitsForAFullSocket(t *testing.T) {
 			p.send(t, "200")
 		}()
 		into := make([]byte, 16)
-		sent, n, err := c.Trip([]byte("head"), []byte(body), []byte("tail"), into, Kept, in(soon))
+		sent, n, err := c.Trip([]byte("head"), []byte(body), []byte("tail"), into, false, in(soon))
 		if err != nil || string(into[:n]) != "200" || sent < flood+8 {
 			t.Fatalf("%q, %v; %d bytes sent", into[:n], err, sent)
 		}
@@ -182,7 +182,7 @@ func TestTripThatStallsIsNotTakenForSent(t *testing.T) {
 		slow(c)
 		c.Stall = 200 * time.Millisecond
 		body := floodText()
-		sent, _, err := c.Trip([]byte("head"), []byte(body), []byte("tail"), make([]byte, 16), Kept, in(soon))
+		sent, _, err := c.Trip([]byte("head"), []byte(body), []byte("tail"), make([]byte, 16), false, in(soon))
 		if err != ErrStalled {
 			t.Fatalf("%v after %d of %d bytes", err, sent, len(body)+8)
 		}
@@ -224,7 +224,7 @@ func BenchmarkTrip(b *testing.B) {
 	go echoRaw(p, len(head), "HTTP/1.1 204 No Content\r\n\r\n")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := c.Trip(head, nil, nil, into, Kept, in(time.Second)); err != nil {
+		if _, _, err := c.Trip(head, nil, nil, into, false, in(time.Second)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -254,7 +254,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	head, into := []byte("GET / HTTP/1.1\r\n\r\n"), make([]byte, 64)
 	go echoRaw(p, len(head), "HTTP/1.1 204 No Content\r\n\r\n")
 	if n := testing.AllocsPerRun(500, func() {
-		if _, _, err := c.Trip(head, nil, nil, into, Kept, in(time.Second)); err != nil {
+		if _, _, err := c.Trip(head, nil, nil, into, false, in(time.Second)); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 0 {

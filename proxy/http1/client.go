@@ -14,20 +14,6 @@ type ClientConn struct {
 	Opened int64 // on the clock of stream.Now
 	Used   int64 // end of the last exchange; 0 on a fresh connection
 	Uses   int
-
-	User  uint64 // whose exchange was the last: a number for each client connection
-	Owned bool   // the next one is the same client's, comes at once, and may be repeated
-}
-
-// standing is what is known of the connection before a request is sent.
-func (c *ClientConn) standing() stream.Standing {
-	switch {
-	case c.Uses == 0:
-		return stream.Fresh
-	case c.Owned:
-		return stream.Owned
-	}
-	return stream.Kept
 }
 
 // Upstream is one request to a backend and its response over HTTP/1.1. Its
@@ -120,7 +106,7 @@ func (u *Upstream) Start(r *httpmsg.Request, body []byte, whole bool, deadline i
 	if !whole {
 		return u.open(body, tail, size)
 	}
-	wire, n, err := u.conn.Stream.Trip(u.out, body, tail, u.in.buf, u.conn.standing(), deadline)
+	wire, n, err := u.conn.Stream.Trip(u.out, body, tail, u.in.buf, u.conn.Uses == 0, deadline)
 	if wire > 0 {
 		u.sent = size
 	}

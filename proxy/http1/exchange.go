@@ -180,7 +180,10 @@ func (x *Exchange) Continue() error {
 
 // KeepFromContinue says that the body will be read while a response may be
 // written: no 100 (Continue) may come in between.
-func (x *Exchange) KeepFromContinue() { x.continued = true }
+func (x *Exchange) KeepFromContinue() {
+	x.continued = true
+	x.c.Stream.Share()
+}
 
 // CloseAfter ends the connection after this exchange; before Respond, the
 // response says so.
@@ -342,6 +345,7 @@ func (x *Exchange) write(a, b, d []byte) error {
 // protocol.
 func (x *Exchange) Switch(r *httpmsg.Response, protocol []byte) (*stream.Conn, []byte, error) {
 	x.started, x.finished, x.tunnel = true, true, true
+	x.c.Stream.Share()
 	out := AppendStatusLine(x.out[:0], r.Status, r.Bytes(r.Reason))
 	out = r.AppendLines(out)
 	out = append(out, "Connection: Upgrade\r\nUpgrade: "...)
@@ -365,6 +369,7 @@ func (x *Exchange) Watch(onGone func()) {
 	if !x.in.done || x.in.big != nil || x.in.end == len(x.in.buf) {
 		return
 	}
+	x.c.Stream.Share()
 	x.watch = watch{done: make(chan struct{}), on: true}
 	go x.watchClient(onGone)
 }

@@ -75,6 +75,7 @@ type ServerConn struct {
 	state    atomic.Int32
 	draining atomic.Bool
 	requests int
+	quick    bool // the last request came soon after the one before
 	lastEnd  int64
 }
 
@@ -162,15 +163,18 @@ func (c *ServerConn) awaitRequest() bool {
 	return true
 }
 
-// readFirst reads the first bytes of a request. Only a client that has come
-// back once is expected to be one that waits for its answers: one that ends
-// its stream with its only request is to be noticed at once.
+// readFirst reads the first bytes of a request. A client that came back soon
+// is expected to do so again; for others a section is not worth its making.
 func (c *ServerConn) readFirst(from, deadline int64) (int, error) {
-	if c.requests < 2 {
+	if !c.quick {
 		return c.Stream.ReadLent(c, deadline)
 	}
 	return c.Stream.ReadNext(c, from, deadline)
 }
+
+// quickly is how soon after the last response a request comes that is likely
+// to be followed by others.
+const quickly = int64(time.Second / 2)
 
 // leaveGrace is more than it takes to look whether anything has arrived.
 const leaveGrace = 20 * time.Millisecond
@@ -216,6 +220,7 @@ var exchanges = sync.Pool{New: func() any {
 // closed.
 func (x *Exchange) readHead() bool {
 	x.HeadStart = stream.Now()
+	x.c.quick = x.c.requests > 0 && x.HeadStart-x.c.lastEnd < quickly
 	deadline := x.HeadStart + int64(x.c.options.HeadTimeout)
 	x.HeadDone = 0
 	done := x.HeadStart // if it came in one piece
@@ -330,11 +335,11 @@ func (x *Exchange) end() bool {
 		c.lastEnd = stream.Now()
 	}
 	switch {
-	case x.tunnel:
-		return false // its owner closed it
 	case x.aborted || !x.finished:
 		c.Stream.Abort()
 		return false
+	case x.tunnel:
+		return false // its owner closed it
 	case x.closing || !x.drainBody():
 		x.goodbye()
 		return false

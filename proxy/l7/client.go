@@ -20,7 +20,6 @@ type Client struct {
 // on. A protocol that multiplexes has one for many exchanges.
 type Connection struct {
 	Frontend int            // ID of the frontend that accepted it
-	ID       uint64         // no other client connection of the process has it; 0: unknown
 	Peer     netip.AddrPort // who the client is: from the PROXY header if there was one
 	Local    netip.AddrPort
 	Shard    uint32 // spreads counters over cores

@@ -24,7 +24,6 @@ type flow struct {
 
 	// The client's connection.
 	client   Client
-	user     uint64 // the connection, as backend connections remember it; 0: not to be told from others
 	shard    uint32
 	tlsGroup string
 	tlsFor   string
@@ -95,7 +94,7 @@ func arrived(x *http1.Exchange) (Connection, Arrival) {
 		a.Proto = "HTTP/1.0"
 	}
 	a.First, a.IdleSince = x.First()
-	return Connection{Frontend: c.fe.ID, ID: c.id, Peer: c.Peer, Local: c.Local, Shard: c.Shard, Secure: c.secure, TLSGroup: c.tlsGroup,
+	return Connection{Frontend: c.fe.ID, Peer: c.Peer, Local: c.Local, Shard: c.Shard, Secure: c.secure, TLSGroup: c.tlsGroup,
 		TLSFor: c.tlsFor, TLSVersion: c.tlsVersion, Cipher: c.cipher, ServerName: c.serverName, Handshake: c.handshake}, a
 }
 
@@ -174,10 +173,6 @@ func (f *flow) begin(x Exchange, c *Connection, a Arrival) {
 	f.shard, f.secure, f.tlsGroup, f.tlsFor, f.proto = c.Shard, c.Secure, c.TLSGroup, c.TLSFor, a.Proto
 	f.snap, f.lent = f.gw.acquire(f.shard), true
 	f.trusted = f.snap.Trusted.Contains(c.Peer.Addr())
-	f.user = c.ID
-	if f.trusted {
-		f.user = 0 // a proxy's connection carries requests of many clients
-	}
 	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.Secure}
 	f.began, f.connected, f.answered = a.Start, 0, 0
 	f.first, f.listener = nil, nil

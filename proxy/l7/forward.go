@@ -185,7 +185,7 @@ func (f *flow) send(t *Transport, b *proxy.Backend, body []byte, whole, fresh, m
 	for {
 		c := (*http1.ClientConn)(nil)
 		if !fresh {
-			c = t.get(f.shard, f.user, repeatable, f.began)
+			c = t.get(f.shard, !repeatable)
 		}
 		if c == nil {
 			var err error
@@ -440,7 +440,7 @@ func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
 	if f.streamed {
 		used = stream.Now()
 	}
-	t.put(f.shard, c, f.user, used)
+	t.put(f.shard, c, used)
 }
 
 // respond sends the head and streams the body; false when the connection to

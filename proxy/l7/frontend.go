@@ -68,7 +68,7 @@ func (fe *Frontend) accept() {
 			wait = 0
 			fe.running.Add(1)
 			fe.live.Add(1)
-			go fe.connection(s, fe.gw.lastID.Add(1))
+			go fe.connection(s, fe.gw.shards.Add(1))
 			continue
 		}
 		if fe.stopping.Load() || errors.Is(err, os.ErrClosed) {
@@ -85,7 +85,6 @@ func (fe *Frontend) accept() {
 type conn struct {
 	http1.ServerConn
 	fe         *Frontend
-	id         uint64
 	secure     bool // TLS from the client
 	tlsGroup   string
 	tlsFor     string // name of the listener that did the handshake
@@ -100,8 +99,7 @@ type conn struct {
 }
 
 // connection runs one accepted connection to its end.
-func (fe *Frontend) connection(s *stream.Conn, id uint64) {
-	shard := uint32(id)
+func (fe *Frontend) connection(s *stream.Conn, shard uint32) {
 	defer fe.running.Done()
 	defer fe.live.Add(-1)
 	defer fe.gw.survive(func() { s.Abort() })
@@ -116,7 +114,7 @@ func (fe *Frontend) connection(s *stream.Conn, id uint64) {
 	}
 	s.Stall = limits.WriteStall
 	first := sites.First()
-	c := &conn{fe: fe, id: id, secure: first.HTTPS, handshake: -1}
+	c := &conn{fe: fe, secure: first.HTTPS, handshake: -1}
 	c.Init(s, fe.gw)
 	c.Shard = shard
 	c.Data = c

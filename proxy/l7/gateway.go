@@ -28,7 +28,7 @@ type Gateway struct {
 
 	connections atomic.Int64 // client connections, in all
 	clients     clientCounts
-	lastID      atomic.Uint64 // of a client connection
+	shards      atomic.Uint32
 	dates       dates
 	limited     limitedLog
 	panics      atomic.Int64

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"gatehouse/config"
-	"gatehouse/internal/stream"
 	"gatehouse/internal/testkit"
 )
 
@@ -326,12 +325,12 @@ func TestRequestsThatCannotBeRepeatedGetAConnectionUsedShortlyBefore(t *testing.
 	for tr := range g.transports {
 		kept = tr
 	}
-	conn := kept.get(0, 0, true, stream.Now())
+	conn := kept.get(0, false)
 	if conn == nil {
 		t.Fatal("no connection was kept")
 	}
-	kept.put(0, conn, 0, conn.Used-int64(recentlyUsed)-1) // as if it had been idle for longer
-	if kept.get(0, 0, false, stream.Now()) != nil {
+	kept.put(0, conn, conn.Used-int64(recentlyUsed)-1) // as if it had been idle for longer
+	if kept.get(0, true) != nil {
 		t.Error("an old connection for a request that cannot be repeated")
 	}
 	ask(t, c, request("POST", "/", "Content-Length: 0"), 200)

@@ -22,11 +22,6 @@ const (
 	// recentlyUsed is how short a connection must have been idle to carry a
 	// request that cannot be repeated.
 	recentlyUsed = 5 * time.Second
-	// atOnce is how soon a client has to come back for its last connection to
-	// be used again without looking whether it is silent and open.
-	atOnce = 10 * time.Millisecond
-	// ownSearch is how many idle connections are searched for that one.
-	ownSearch = 8
 	// idleShards spreads the idle connections of a member over cores.
 	idleShards = 8
 )
@@ -89,57 +84,46 @@ func (t *Transport) Open() int {
 	return len(t.open)
 }
 
-// get returns an idle connection, nil if there is none: of this shard, the
-// user's own before others, or else of another shard. A request that is not
-// repeatable gets one that was used a short time ago.
-func (t *Transport) get(shard uint32, user uint64, repeatable bool, now int64) *http1.ClientConn {
+// get returns an idle connection, nil if there is none: of this shard, or
+// else of another. recent asks for one that was used a short time ago.
+func (t *Transport) get(shard uint32, recent bool) *http1.ClientConn {
 	if t.nIdle.Load() == 0 {
 		return nil
 	}
 	after := int64(0)
-	if !repeatable {
-		after = now - int64(recentlyUsed)
+	if recent {
+		after = stream.Now() - int64(recentlyUsed)
 	}
 	for i := range uint32(idleShards) {
-		if c := t.idle[(shard+i)%idleShards].pop(user, after); c != nil {
+		if c := t.idle[(shard+i)%idleShards].pop(after); c != nil {
 			t.nIdle.Add(-1)
-			c.Owned = repeatable && user != 0 && c.User == user && now-c.Used < int64(atOnce)
 			return c
 		}
 	}
 	return nil
 }
 
-// pop takes the user's connection if it is among those used last, otherwise
-// the one that was used last, if that was after a time.
-func (s *idleStack) pop(user uint64, after int64) *http1.ClientConn {
+// pop takes the connection that was used last, if that was after a time.
+func (s *idleStack) pop(after int64) *http1.ClientConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.conns)
 	if n == 0 || s.conns[n-1].Used < after {
 		return nil
 	}
-	at := n - 1
-	for i := at; i >= max(n-ownSearch, 0); i-- {
-		if s.conns[i].User == user && s.conns[i].Used >= after {
-			at = i
-			break
-		}
-	}
-	c := s.conns[at]
-	copy(s.conns[at:], s.conns[at+1:])
+	c := s.conns[n-1]
 	s.conns[n-1] = nil
 	s.conns = s.conns[:n-1]
 	return c
 }
 
-// put keeps a connection, which the user has used, for the next request.
-func (t *Transport) put(shard uint32, c *http1.ClientConn, user uint64, now int64) {
+// put keeps a connection for the next request.
+func (t *Transport) put(shard uint32, c *http1.ClientConn, now int64) {
 	if t.closed.Load() || t.nIdle.Load() >= maxIdleUpstream {
 		t.discard(c)
 		return
 	}
-	c.Used, c.User = now, user
+	c.Used = now
 	s := &t.idle[shard%idleShards]
 	s.mu.Lock()
 	s.conns = append(s.conns, c)
