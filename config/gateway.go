@@ -47,6 +47,10 @@ type Gateway struct {
 	PathMaps        []PathMap
 	Redirects       []Redirect
 	Rules           []Rule
+
+	WAFPolicies []WAFPolicy
+	WAFPolicy   string // name of the policy where nothing more specific has one; empty: none
+	Geo         Geo
 }
 
 // Admin is where the operator's HTTP interface listens: a loopback
@@ -61,9 +65,10 @@ type Metrics struct {
 	Address string
 }
 
-// Logs says where the access log goes and how it looks.
+// Logs says where logs go and how they look.
 type Logs struct {
 	Access AccessLog
+	WAF    WAFLog
 }
 
 // AccessLog configures the access log.
@@ -133,7 +138,9 @@ type Listener struct {
 	EncodedSlash  EncodedSlash
 	// DuplicateSlashes: merge (default) or keep.
 	DuplicateSlashes DuplicateSlashes
-	Pos              Pos
+	// WAFPolicy names the policy of its requests; empty: the gateway's.
+	WAFPolicy string
+	Pos       Pos
 }
 
 // EncodedSlash says what becomes of %2F in a path: 400, or kept as it is.
@@ -343,6 +350,9 @@ type Action struct {
 	BackendPool     string
 	BackendSettings string
 	Redirect        string // exclusive with BackendPool
+	// WAFPolicy, of a path rule or a path map's default, names the policy of
+	// these requests; empty: the listener's. A rule has none of its own.
+	WAFPolicy string
 }
 
 // Redirect answers with a Location.
