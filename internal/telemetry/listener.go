@@ -116,15 +116,15 @@ const (
 	LimitConnections
 	LimitConnectionsPerClient
 	LimitResponseHeadBytes
-	LimitMemory // bytes held for the whole process
-	limits      = iota
+	LimitHeldBytes // of all exchanges together
+	limits         = iota
 )
 
 // String returns the label value: the name of the key in the configuration.
 func (l Limit) String() string {
 	return labelOf(int(l), []string{
 		"headBytes", "fields", "urlBytes", "headTimeout", "bodyMinRate", "bodyBytes", "idleTimeout",
-		"tunnelIdleTimeout", "writeStall", "connections", "connectionsPerClient", "responseHeadBytes", "memory",
+		"tunnelIdleTimeout", "writeStall", "connections", "connectionsPerClient", "responseHeadBytes", "heldBytes",
 	})
 }
 

@@ -10,10 +10,16 @@ import (
 // Client is who sent a request, and how it came in.
 type Client struct {
 	Addr     netip.AddrPort // after trusted-proxy evaluation; Port 0 when only the address is known
-	Peer     netip.AddrPort // the other end of the connection
-	Local    netip.AddrPort
+	Peer     netip.AddrPort // the other end of the connection, or who the PROXY header says
+	Local    netip.AddrPort // where the connection was accepted
 	Listener string
 	TLS      bool
+	Proto    string // "HTTP/1.1"
+
+	// What follows is set only for stages.
+
+	Host    string   // of the request, as httpmsg.Request.HostName; empty: none
+	TraceID [32]byte // hexadecimal digits: X-AppGW-Trace-Id, the log's transactionId
 }
 
 // Connection is what is known of the client's connection that requests come
@@ -73,11 +79,12 @@ type Exchange interface {
 
 // RequestBody is the body of a request, free of its framing.
 type RequestBody interface {
-	// HoldBody reads until the body is whole or max bytes are held; with wait
-	// false it takes only what has arrived. It comes before ReadBody, which
-	// goes on behind what is held.
+	// HoldBody reads until the body is whole or max bytes are held, or its
+	// memory is full; with wait false it takes only what has arrived. It comes
+	// before ReadBody, which goes on behind what is held and may overwrite it.
 	HoldBody(max int, wait bool) (held []byte, whole bool, err error)
-	// ReadBody returns the next piece, io.EOF after the last.
+	// ReadBody returns the next piece, usually of at most 64 KiB, and io.EOF
+	// after the last.
 	ReadBody() ([]byte, error)
 	Trailers(dst *httpmsg.Fields)
 	BodyDone() bool

@@ -35,9 +35,10 @@ type flow struct {
 	listener *Listener // nil until the host is known
 	target   *Target   // nil until the path is known
 
-	stages    stages
-	bodyShown bool    // the stages have seen all they get of the request body
-	upload    *upload // the second goroutine, while there is one
+	stages stages
+	held   held    // the request body, for a stage, until it need not be sent again
+	kept   held    // the response body, for a stage, until its head is sent
+	upload *upload // the second goroutine, while there is one
 
 	up       *http1.Upstream // memory for the backend's side
 	backend  *proxy.Backend
@@ -117,6 +118,8 @@ func (f *flow) contain(x Exchange) {
 	if f.listener != nil {
 		f.listener.Metrics.Ended(f.shard)
 	}
+	f.held.forget(&f.gw.held)
+	f.kept.forget(&f.gw.held)
 	f.letGo()
 }
 
@@ -173,7 +176,7 @@ func (f *flow) begin(x Exchange, c *Connection, a Arrival) {
 	f.shard, f.secure, f.tlsGroup, f.tlsFor, f.proto = c.Shard, c.Secure, c.TLSGroup, c.TLSFor, a.Proto
 	f.snap, f.lent = f.gw.acquire(f.shard), true
 	f.trusted = f.snap.Trusted.Contains(c.Peer.Addr())
-	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.Secure}
+	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.Secure, Proto: a.Proto}
 	f.began, f.connected, f.answered = a.Start, 0, 0
 	f.first, f.listener = nil, nil
 	if s := f.snap.sites(c.Frontend); s != nil && s.First().HTTPS == c.Secure {
@@ -312,8 +315,9 @@ func (f *flow) beginRecord(c *Connection, a Arrival) {
 
 // end writes the record and lets go of everything. It returns the time.
 func (f *flow) end() int64 {
-	f.stages.done()
-	f.stages = f.stages[:0]
+	f.endStages()
+	f.held.release(&f.gw.held)
+	f.kept.release(&f.gw.held)
 	now := stream.Now()
 	r := &f.rec
 	r.Ta = now - f.began
@@ -388,7 +392,7 @@ func (f *flow) release() {
 	f.letGo()
 	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
 	f.streamed = false
-	f.repin, f.tunneled, f.bodyShown, f.upload = false, 0, false, nil
+	f.repin, f.tunneled, f.upload = false, 0, nil
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil
 	}

@@ -46,63 +46,148 @@ const (
 // back.
 func (f *flow) forward() {
 	f.startStages()
-	v, holds := f.stages.onHead(f.req)
-	if v.Action != Continue {
-		f.obey(v)
+	v, hold := f.stages.onHead(f.req)
+	if v.ends() {
+		f.obey(v, 'R')
 		return
 	}
-	body, whole, ok := f.holdBody(holds)
+	l, ok := f.holdBody(hold)
 	if !ok {
 		return
 	}
 	if f.prepareRequest() {
-		f.exchange(body, whole)
+		f.exchange(l)
 	}
 }
 
 // startStages begins the stages of the target.
 func (f *flow) startStages() {
+	if len(f.target.Stages) == 0 {
+		return
+	}
+	f.client.Host = string(f.req.Bytes(f.req.HostName))
+	f.client.TraceID = f.rec.TraceID
 	for _, m := range f.target.Stages {
 		if s := m.Begin(f.client); s != nil {
-			f.stages = append(f.stages, s)
+			f.stages = append(f.stages, stageViews{Stage: s})
 		}
 	}
 }
 
-// stageHold is how much of a body is held for a stage that asks for it.
-const stageHold = 48 << 10
-
-// holdBody collects a short body, or for a stage that holds, what it may
-// have. A client that waits for 100 (Continue) is left waiting unless a stage
-// holds: the backend may refuse the request.
-func (f *flow) holdBody(holds bool) (body []byte, whole, ok bool) {
-	if f.req.Body == httpmsg.BodyNone {
-		return nil, true, !holds || f.stagesTake(nil, true)
-	}
-	most, wait := holdMax, f.req.Body == httpmsg.BodyLength && f.req.ContentLength <= holdMax && !f.x.Awaits100()
-	if holds {
-		most, wait = stageHold, true
-	}
-	body, whole, err := f.x.HoldBody(most, wait)
-	if err != nil {
-		f.clientFailed(err)
-		return nil, false, false
-	}
-	if (holds || whole || len(body) > 0) && !f.stagesTake(body, holds || whole) {
-		return nil, false, false
-	}
-	return body, whole && !f.hasTrailers(), true
+// endStages lets the stages add to the record, and ends their part.
+func (f *flow) endStages() {
+	f.stages.done(&f.rec)
+	clear(f.stages)
+	f.stages = f.stages[:0]
 }
 
-// stagesTake shows the stages the beginning of the body, and with end all
-// that they get to see; false when one of them ended the exchange.
-func (f *flow) stagesTake(body []byte, end bool) bool {
-	f.bodyShown = end
-	if len(f.stages) == 0 {
-		return true
+// load is the body of a request, as far as it is there before a member is
+// asked.
+type load struct {
+	body  []byte
+	whole bool // nothing follows, trailers included: the request can be sent again
+}
+
+// loadMax is how much of a body is sent in one piece, before anybody looks
+// for the response: a backend that answers while it reads, or does not read,
+// must not find nobody there.
+const loadMax = 64 << 10
+
+// first is what the request is begun with; end says that it is all of it.
+func (l *load) first() (p []byte, end bool) {
+	if len(l.body) > loadMax {
+		return l.body[:loadMax], false
 	}
-	if v := f.stages.onBody(body, end); v.Action != Continue {
-		f.obey(v)
+	return l.body, l.whole
+}
+
+// rest is what is held behind the first piece.
+func (l *load) rest() []byte { return l.body[min(len(l.body), loadMax):] }
+
+// holdBody collects a short body, or for a stage that holds, what it wants. A
+// client that waits for 100 (Continue) is left waiting unless a stage holds:
+// the backend may refuse the request.
+func (f *flow) holdBody(hold int) (l load, ok bool) {
+	if f.req.Body == httpmsg.BodyNone {
+		return load{whole: true}, hold == 0 || f.stagesTake(nil, true)
+	}
+	if hold > 0 {
+		return f.holdForStages(hold)
+	}
+	wait := f.req.Body == httpmsg.BodyLength && f.req.ContentLength <= holdMax && !f.x.Awaits100()
+	body, whole, err := f.x.HoldBody(holdMax, wait)
+	if err != nil {
+		f.clientFailed(err)
+		return load{}, false
+	}
+	if (whole || len(body) > 0) && !f.stagesTake(body, whole) {
+		return load{}, false
+	}
+	return load{body, whole && !f.hasTrailers()}, true
+}
+
+// holdForStages collects the body until it is whole or longer than hold.
+func (f *flow) holdForStages(hold int) (l load, ok bool) {
+	body, whole, err := f.x.HoldBody(hold+1, true)
+	if err == nil && !whole && len(body) <= hold {
+		body, whole, err = f.holdMore(body, hold)
+	}
+	if err == errNoRoom {
+		f.noRoom()
+		return load{}, false
+	}
+	if err != nil {
+		f.clientFailed(err)
+		return load{}, false
+	}
+	f.req.Expect100 = false // it has been told to go on, whatever the backend thinks
+	if !f.stagesTake(body, whole) {
+		return load{}, false
+	}
+	return load{body, whole && !f.hasTrailers()}, true
+}
+
+// holdMore goes on where the exchange's own memory is full.
+func (f *flow) holdMore(piece []byte, hold int) (body []byte, whole bool, err error) {
+	most, from := f.heldMax(), stream.Now()
+	for {
+		if !f.held.add(&f.gw.held, piece, most) {
+			return nil, false, errNoRoom
+		}
+		if whole = f.x.BodyDone(); whole || len(f.held.bytes) > hold {
+			return f.held.bytes, whole, nil
+		}
+		if f.gw.HeldBytes() > most/2 && stream.Now() > from+holdPatience {
+			return nil, false, errNoRoom
+		}
+		if piece, err = f.x.ReadBody(); err == io.EOF {
+			return f.held.bytes, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// heldMax is how much memory held bodies may take.
+func (f *flow) heldMax() int64 {
+	if f.snap.HeldBytes > 0 {
+		return f.snap.HeldBytes
+	}
+	return defaultHeldBytes
+}
+
+// noRoom answers an exchange whose body cannot be held.
+func (f *flow) noRoom() {
+	f.listener.Metrics.LimitHit(f.shard, telemetry.LimitHeldBytes)
+	f.obey(Verdict{Action: Answer, Status: 503, Reason: errNoRoom.Error()}, 'R')
+}
+
+// stagesTake shows the stages the beginning of the body; false when one of
+// them ended the exchange.
+func (f *flow) stagesTake(body []byte, end bool) bool {
+	if v := f.stages.onBody(body, end); v.ends() {
+		f.obey(v, 'R')
 		return false
 	}
 	return true
@@ -120,7 +205,7 @@ func (f *flow) hasTrailers() bool {
 }
 
 // exchange finds a member that takes the request, and passes its response on.
-func (f *flow) exchange(body []byte, whole bool) {
+func (f *flow) exchange(l load) {
 	var failed *proxy.Backend
 	pinned := f.pinned()
 	for attempt := 0; ; attempt++ {
@@ -137,7 +222,7 @@ func (f *flow) exchange(body []byte, whole bool) {
 		f.backend, f.inFlight = b, true
 		f.rec.Backend = b.Name()
 		f.rec.Retries = attempt
-		again := f.attempt(b, body, whole, attempt < f.target.Settings.Retries.Attempts)
+		again := f.attempt(b, l, attempt < f.target.Settings.Retries.Attempts)
 		f.inFlight = false
 		b.End()
 		if !again {
@@ -157,19 +242,20 @@ func (f *flow) pick(pinned, failed *proxy.Backend) (*proxy.Backend, error) {
 
 // attempt sends the request to one member. It reports whether another one
 // should be tried; otherwise the client has been answered.
-func (f *flow) attempt(b *proxy.Backend, body []byte, whole, mayRetry bool) (again bool) {
+func (f *flow) attempt(b *proxy.Backend, l load, mayRetry bool) (again bool) {
 	t := b.Attached().(*Transport)
 	f.setHost(b)
+	onTimeout := mayRetry && f.target.Settings.Retries.OnTimeout
 	for fresh := false; ; fresh = true {
-		o := f.send(t, b, body, whole, fresh, mayRetry)
+		o := f.send(t, b, &l, fresh, mayRetry)
 		if o != sent {
 			return o == retryMember
 		}
-		if !whole {
-			f.receiveStreaming(t)
-			return false
+		if _, all := l.first(); all {
+			o = f.receive(t, onTimeout)
+		} else {
+			o = f.receiveStreaming(t, &l, onTimeout)
 		}
-		o = f.receive(t, mayRetry && f.target.Settings.Retries.OnTimeout)
 		if o != retryFresh || fresh {
 			return o == retryMember
 		}
@@ -180,8 +266,9 @@ func (f *flow) attempt(b *proxy.Backend, body []byte, whole, mayRetry bool) (aga
 // turns out to be dead is replaced where that is safe: when not one byte was
 // written, or when the request may be repeated and is still held (RFC 9110
 // 9.2.2).
-func (f *flow) send(t *Transport, b *proxy.Backend, body []byte, whole, fresh, mayRetry bool) outcome {
-	repeatable := f.req.Method.Idempotent() && whole
+func (f *flow) send(t *Transport, b *proxy.Backend, l *load, fresh, mayRetry bool) outcome {
+	repeatable := f.req.Method.Idempotent() && l.whole
+	first, all := l.first()
 	for {
 		c := (*http1.ClientConn)(nil)
 		if !fresh {
@@ -198,7 +285,7 @@ func (f *flow) send(t *Transport, b *proxy.Backend, body []byte, whole, fresh, m
 		c.Stream.Stall = f.snap.Limits.WriteStall
 		f.up.Bind(c, f.snap.Limits.ResponseHeadBytes)
 		f.connected = stream.Now()
-		err := f.up.Start(f.req, body, whole, f.connected+f.patience())
+		err := f.up.Start(f.req, first, all, f.connected+f.patience())
 		if err == nil {
 			return sent
 		}
@@ -409,26 +496,30 @@ func (f *flow) deliver(t *Transport) {
 		f.tunnel(t)
 		return
 	}
-	if v := f.stages.onResponseHead(r); v.Action != Continue {
+	f.held.release(&f.gw.held)
+	v, hold := f.stages.onResponseHead(r)
+	if v.ends() {
 		f.drop(t)
-		f.obey(v)
+		f.obey(v, 'H')
 		return
 	}
 	f.prepareResponse(r)
-	ok := f.respond(r)
+	ok := f.respond(r, hold)
 	f.delivered(t, r, ok)
 }
 
 // delivered notes the response and keeps the connection if it may carry
 // another request.
 func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
-	if f.rec.Status == 0 {
+	if f.rec.Status == 0 && f.x.Started() {
 		f.rec.Status = r.Status
 	}
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
-	kind, _ := r.Get(httpmsg.ContentType)
-	f.kind = append(f.kind[:0], kind...) // the response's memory goes with its connection
-	f.rec.ContentType = f.kind
+	if len(f.rec.ContentType) == 0 { // not answered by ourselves instead
+		kind, _ := r.Get(httpmsg.ContentType)
+		f.kind = append(f.kind[:0], kind...) // the response's memory goes with its connection
+		f.rec.ContentType = f.kind
+	}
 	if !ok || !f.up.Reusable() {
 		f.drop(t)
 		return
@@ -443,23 +534,37 @@ func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
 	t.put(f.shard, c, used)
 }
 
-// respond sends the head and streams the body; false when the connection to
-// the backend is of no more use.
-func (f *flow) respond(r *httpmsg.Response) bool {
+// respond sends the head and streams the body, of which stages want hold
+// bytes before that; false when the connection to the backend is of no more
+// use.
+func (f *flow) respond(r *httpmsg.Response, hold int) bool {
 	first, end, err := f.up.Buffered()
 	if err != nil {
 		f.backendFailed(err)
 		return false
 	}
-	if !f.stagesAllow(first, end) {
+	over := end
+	if hold > 0 && !end {
+		var ok bool
+		if first, over, ok = f.holdResponse(first, hold); !ok {
+			return false
+		}
+		end = over && !f.trailed()
+	}
+	if !f.stagesAllow(first, over) {
 		return false
 	}
-	if err := f.x.Respond(r, first, end); err != nil {
+	err = f.x.Respond(r, first, end)
+	f.kept.release(&f.gw.held)
+	if err != nil {
 		f.clientLeft('D')
 		return false
 	}
 	if end {
 		return true
+	}
+	if over {
+		return f.finishBody()
 	}
 	if f.req.Method == httpmsg.HEAD || r.Status == 204 || r.Status == 304 {
 		return true
@@ -477,12 +582,58 @@ func (f *flow) stagesAllow(piece []byte, end bool) bool {
 		return true
 	}
 	v := f.inStages(func() Verdict { return f.stages.onResponseBody(piece, end) })
-	if v.Action != Continue {
-		f.rec.Termination, f.rec.Reason = telemetry.Termination{'P', 'D'}, v.Reason
-		f.x.Abort()
+	if v.ends() {
+		f.stopResponse(v)
 		return false
 	}
 	return true
+}
+
+// stopResponse does what a stage says once the backend has begun to respond.
+func (f *flow) stopResponse(v Verdict) {
+	if f.upload != nil {
+		f.stopUpload(f.upload)
+	}
+	phase := byte('H')
+	if f.x.Started() {
+		phase = 'D'
+	}
+	f.obey(v, phase)
+}
+
+// holdResponse collects the response body until it is over or longer than
+// hold. With ok false the exchange was ended.
+func (f *flow) holdResponse(piece []byte, hold int) (body []byte, over, ok bool) {
+	w := pieceWait{f: f}
+	defer w.end()
+	most := f.heldMax()
+	for {
+		if !f.kept.add(&f.gw.held, piece, most) {
+			f.listener.Metrics.LimitHit(f.shard, telemetry.LimitHeldBytes)
+			f.stopResponse(Verdict{Action: Answer, Status: 503, Reason: errNoRoom.Error()})
+			return nil, false, false
+		}
+		if len(f.kept.bytes) > hold {
+			return f.kept.bytes, false, true
+		}
+		var err error
+		piece, err = f.up.ReadBody(w.deadline())
+		switch {
+		case err == nil:
+			w.from = 0
+		case err == io.EOF:
+			return f.kept.bytes, true, true
+		case !w.goOn(err):
+			return nil, false, false
+		}
+	}
+}
+
+// trailed reports whether trailer fields follow a response body that is over.
+func (f *flow) trailed() bool {
+	f.resp.Reset(nil)
+	f.up.Trailers(&f.resp.Fields)
+	return f.resp.Len() > 0
 }
 
 // stream copies the rest of the response body.
@@ -539,7 +690,10 @@ func (w *pieceWait) goOn(err error) bool {
 	f := w.f
 	late := stream.Now() >= w.from+int64(f.target.Settings.RequestTimeout)
 	switch uploading := f.uploading(); {
-	case err == stream.ErrInterrupted, err == stream.ErrTimeout && uploading && f.x.Gone():
+	case err == stream.ErrInterrupted:
+		f.interrupted()
+		return false
+	case err == stream.ErrTimeout && uploading && f.x.Gone():
 		f.clientLeft('D')
 		return false
 	case err != stream.ErrTimeout || late:
@@ -550,6 +704,19 @@ func (w *pieceWait) goOn(err error) bool {
 		w.watching = true
 	}
 	return true
+}
+
+// interrupted ends a response that was stopped from elsewhere: because the
+// client left, or a stage has refused the rest of the request.
+func (f *flow) interrupted() {
+	if u := f.upload; u != nil {
+		f.stopUpload(u)
+		if u.refused.ends() {
+			f.stopResponse(u.refused)
+			return
+		}
+	}
+	f.clientLeft('D')
 }
 
 // end stops watching the client.

@@ -32,6 +32,7 @@ type Gateway struct {
 	dates       dates
 	limited     limitedLog
 	panics      atomic.Int64
+	held        holdings
 
 	mu         sync.Mutex
 	retired    []*Snapshot

@@ -3,6 +3,7 @@ package l7
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/telemetry"
@@ -73,18 +74,75 @@ func plainPage(status int) []byte {
 	return []byte("<!DOCTYPE html>\n<html><head><title>" + text + "</title></head>\n<body><h1>" + text + "</h1></body></html>\n")
 }
 
-// obey does what a stage's verdict says.
-func (f *flow) obey(v Verdict) {
-	f.rec.Termination = telemetry.Termination{'P', 'R'}
-	if v.Action == Abort {
-		f.rec.Reason = v.Reason
+// obey does what a stage's verdict says: on the request with phase R, on the
+// response with H. A second goroutine must not run any more.
+func (f *flow) obey(v Verdict, phase byte) {
+	if f.rec.Termination = v.Termination; v.Termination == (telemetry.Termination{}) {
+		f.rec.Termination = telemetry.Termination{'P', phase}
+	}
+	f.rec.Reason, f.rec.ErrorInfo = v.Reason, v.ErrorInfo
+	if v.Action == Abort || f.x.Started() {
 		f.x.Abort()
 		return
 	}
 	if !f.x.BodyDone() {
 		f.x.CloseAfter()
 	}
-	f.refuse(v.Status, v.Reason, "")
+	if v.Status == 0 {
+		v.Status = 403
+	}
+	if v.Response == nil {
+		f.refuse(v.Status, v.Reason, v.ErrorInfo)
+		return
+	}
+	f.rec.Status = v.Status
+	f.answerWith(v.Status, v.Response)
+}
+
+// answerWith sends a stage's own answer.
+func (f *flow) answerWith(status int, a *AnswerPage) {
+	r := f.startResponse(status)
+	if a.ContentType != "" {
+		addField(r, "Content-Type", a.ContentType)
+	}
+	for _, field := range a.Fields {
+		addField(r, field[0], field[1])
+	}
+	http1.StripHopByHop(&r.Fields, false)
+	r.Delete(httpmsg.ContentLength)
+	if _, said := r.Lookup("Cache-Control"); !said {
+		r.AddString("Cache-Control", "no-store")
+	}
+	f.answer(r, a.Body)
+}
+
+// addField adds a field of a stage's, if it is one.
+func addField(r *httpmsg.Response, name, value string) {
+	if isToken(name) && isFieldValue(value) {
+		r.AddString(name, value)
+	}
+}
+
+// isToken reports whether a field may have this name (RFC 9110 5.6.2).
+func isToken(name string) bool {
+	for i := range len(name) {
+		c := name[i] | 0x20
+		if !('a' <= c && c <= 'z' || '0' <= name[i] && name[i] <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", name[i]) >= 0) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// isFieldValue reports whether a field may have this value: no controls but
+// tabs (RFC 9110 5.5).
+func isFieldValue(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // Redirect answers with another URL.

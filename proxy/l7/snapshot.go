@@ -21,6 +21,9 @@ type Snapshot struct {
 	// Options bound the requests of client connections.
 	Options http1.Options
 	Limits  config.Limits
+	// HeldBytes bounds the memory that bodies held for stages take, of all
+	// exchanges together. If zero, 256 MiB.
+	HeldBytes int64
 	// Trusted are the peers whose forwarding fields are believed.
 	Trusted      *cidr.Table[struct{}]
 	ForwardedFor config.ForwardedFor

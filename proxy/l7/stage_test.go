@@ -3,7 +3,9 @@ package l7
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +89,19 @@ func (s *fakeStage) OnResponseBody(piece []byte, end bool) Verdict {
 
 func (s *fakeStage) Done() { s.done++ }
 
+// firstOnly makes a stage for the first exchange, and none for others.
+type firstOnly struct {
+	s    *fakeStage
+	made atomic.Bool
+}
+
+func (m *firstOnly) Begin(c Client) Stage {
+	if m.made.Swap(true) {
+		return nil
+	}
+	return m.s.Begin(c)
+}
+
 // staged runs a gateway with one stage.
 func staged(t *testing.T, s *fakeStage, h testkit.Handler) (*gateway, *testkit.Backend) {
 	t.Helper()
@@ -137,32 +152,83 @@ func TestAStageSeesBothBodies(t *testing.T) {
 
 func TestAStageHoldsTheBody(t *testing.T) {
 	for _, w := range []struct {
-		size, shown int // shown: at least
-	}{{0, 0}, {5, 5}, {20 << 10, 20 << 10}, {200 << 10, 16 << 10}} {
-		t.Run(fmt.Sprint(w.size), func(t *testing.T) {
-			held := -1
-			s := &fakeStage{head: func(*httpmsg.Request) Verdict { return Verdict{Action: Hold} }}
-			var b *testkit.Backend
-			s.body = func(piece []byte, end bool) Verdict {
-				if b.ConnCount() > 0 || !end {
-					t.Errorf("%d connections while the body is held, end %v", b.ConnCount(), end)
+		name        string
+		size, limit int
+		shown       int // in the one piece
+		end         bool
+	}{
+		{"nothing", 0, 0, 0, true},
+		{"a short body", 5, 0, 5, true},
+		{"more than a buffer", 40 << 10, 0, 40 << 10, true},
+		{"the default limit", 49 << 10, 0, DefaultHold, false},
+		{"exactly the limit", 100_000, 100_000, 100_000, true},
+		{"a byte more", 100_001, 100_000, 100_000, false},
+		{"all that can be", MaxHold, MaxHold, MaxHold, true},
+		{"more than can be", MaxHold + 100, MaxHold + 200, MaxHold, false},
+		{"much more", 5 << 20, 1 << 20, 1 << 20, false},
+	} {
+		for _, framing := range []string{"length", "chunked", "many chunks"} {
+			t.Run(w.name+"/"+framing, func(t *testing.T) {
+				body, send := testkit.Pattern(w.size), ""
+				switch {
+				case w.size == 0:
+					send = get("/")
+				case framing == "length":
+					send = request("PUT", "/", fmt.Sprint("Content-Length: ", w.size)) + body
+				default:
+					send = request("PUT", "/", "Transfer-Encoding: chunked") + inChunks(body, framing == "many chunks")
 				}
-				held = len(piece)
-				return Verdict{}
-			}
-			g, backend := staged(t, s, testkit.Respond(200, "ok"))
-			b = backend
-			body := testkit.Pattern(w.size)
-			send := request("PUT", "/", fmt.Sprint("Content-Length: ", w.size))
-			if w.size == 0 {
-				send = get("/")
-			}
-			ask(t, testkit.Dial(t, g.addr), send+body, 200)
-			finished(t, g)
-			if held < w.shown || string(b.Last().Body) != body {
-				t.Errorf("%d bytes were held of %d, %d arrived", held, w.size, b.Last().BodyLen)
-			}
-		})
+				holdOnce(t, send, body, w.limit, w.shown, w.end)
+			})
+		}
+	}
+}
+
+// inChunks frames a body as one chunk, or as many.
+func inChunks(body string, many bool) string {
+	size := len(body)
+	if many {
+		size = 7001
+	}
+	var s strings.Builder
+	for ; len(body) > 0; body = body[min(size, len(body)):] {
+		fmt.Fprintf(&s, "%x\r\n%s\r\n", min(size, len(body)), body[:min(size, len(body))])
+	}
+	return s.String() + "0\r\n\r\n"
+}
+
+// holdOnce sends a request through a stage that holds, and another one behind
+// it, in one go.
+func holdOnce(t *testing.T, send, body string, limit, shown int, end bool) {
+	t.Helper()
+	s := &fakeStage{head: func(*httpmsg.Request) Verdict { return Verdict{Action: Hold, Limit: limit} }}
+	var b *testkit.Backend
+	s.body = func(piece []byte, ended bool) Verdict {
+		if b.ConnCount() > 0 {
+			t.Error("a member was picked while the body was held")
+		}
+		if len(piece) != shown || ended != end {
+			t.Errorf("%d bytes in one piece, end %v; want %d, %v", len(piece), ended, shown, end)
+		}
+		return Verdict{}
+	}
+	b = testkit.NewBackend(t, nil)
+	g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) { t.Stages = []StageMaker{&firstOnly{s: s}} }})
+	c := testkit.Dial(t, g.addr)
+	go c.TrySend(send+get("/next"), soon)
+	r, err := c.TryReadResponse("PUT", soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := testkit.DecodeEcho(t, r.Content); e.BodyLen != int64(len(body)) || e.Body != body[:min(len(body), 64<<10)] {
+		t.Errorf("%d bytes arrived, want %d", e.BodyLen, len(body))
+	}
+	if r, err = c.TryReadResponse("GET", soon); err != nil || testkit.DecodeEcho(t, r.Content).Target != "/next" {
+		t.Errorf("the request behind it got %v, %v", r, err)
+	}
+	g.lines(t, 2)
+	if n := g.HeldBytes(); n != 0 {
+		t.Errorf("%d bytes are held still", n)
 	}
 }
 

@@ -46,6 +46,7 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	l.Metrics.TunnelOpened(f.shard)
 	defer l.Metrics.TunnelClosed(f.shard)
 	tn := &tunnel{idle: int64(f.snap.Limits.TunnelIdleTimeout)}
+	f.endStages()
 	f.letGo()
 	tn.active.Store(stream.Now())
 	up := &copier{tn: tn, dst: backend, src: client}

@@ -21,6 +21,7 @@ type upload struct {
 	clientErr error       // reading the body failed
 	sendErr   error       // sending it failed
 	refused   Verdict
+	held      []byte // what it begins with: stages have seen it
 
 	// stages is held around every call of a stage: they are for one goroutine
 	// at a time.
@@ -28,22 +29,25 @@ type upload struct {
 }
 
 // receiveStreaming passes on the response to a request whose body is still
-// coming in.
-func (f *flow) receiveStreaming(t *Transport) {
+// coming in, or is held but too long to be sent in one go.
+func (f *flow) receiveStreaming(t *Transport, l *load, mayRetry bool) outcome {
 	if f.x.Awaits100() && !f.awaitContinue(t) {
-		return
+		return settled
 	}
 	f.x.KeepFromContinue()
-	u := &upload{done: make(chan struct{})}
+	u := &upload{done: make(chan struct{}), held: l.rest()}
+	if len(u.held) == 0 {
+		f.held.release(&f.gw.held) // it is sent, and cannot be sent again
+	}
 	f.upload = u
 	go f.sendBody(u)
 	err := f.streamingHead(u)
 	if err == nil {
 		f.deliverStreaming(t, u)
-		return
+		return settled
 	}
 	f.stopUpload(u)
-	f.uploadFailed(t, u, err)
+	return f.uploadFailed(t, u, err, l.whole, mayRetry)
 }
 
 // streamingHead reads the response head while the body goes out. The request
@@ -109,6 +113,9 @@ func (f *flow) sendBody(u *upload) {
 		u.clientErr = errClientGone
 		f.up.Interrupt()
 	})
+	if !f.sendHeld(u) {
+		return
+	}
 	for {
 		p, err := f.x.ReadBody()
 		if err == io.EOF {
@@ -133,14 +140,31 @@ func (f *flow) sendBody(u *upload) {
 	}
 }
 
+// sendHeld sends what was held for stages, piece by piece so that each is
+// bounded by the write stall.
+func (f *flow) sendHeld(u *upload) bool {
+	for left := u.held; len(left) > 0; {
+		n := min(len(left), loadMax)
+		if n == len(left) && f.x.BodyDone() {
+			u.ending.Store(true)
+		}
+		if err := f.up.SendBody(left[:n]); err != nil {
+			u.sendErr = err
+			return false
+		}
+		left = left[n:]
+	}
+	return true
+}
+
 // stagesPass shows the stages a piece of the body; false when one of them
 // wants no more of it sent.
 func (f *flow) stagesPass(u *upload, p []byte, end bool) bool {
-	if len(f.stages) == 0 || f.bodyShown {
+	if len(f.stages) == 0 {
 		return true
 	}
 	v := f.inStages(func() Verdict { return f.stages.onBody(p, end) })
-	if v.Action == Continue {
+	if !v.ends() {
 		return true
 	}
 	u.refused = v
@@ -171,21 +195,24 @@ func (f *flow) endUpload(u *upload) {
 // deliverStreaming passes the response on while the upload may go on.
 func (f *flow) deliverStreaming(t *Transport, u *upload) {
 	u.settle()
-	if !f.uploaded(u) {
+	if f.uploaded(u) {
+		f.held.release(&f.gw.held)
+	} else {
 		// A response before the end of the request is usually a refusal: the
 		// backend need not read the rest, and the client is not kept.
 		f.x.CloseAfter()
 	}
 	r := &f.up.Response
-	v := f.inStages(func() Verdict { return f.stages.onResponseHead(r) })
-	if v.Action != Continue {
+	hold := 0
+	v := f.inStages(func() (v Verdict) { v, hold = f.stages.onResponseHead(r); return v })
+	if v.ends() {
 		f.stopUpload(u)
 		f.drop(t)
-		f.obey(v)
+		f.obey(v, 'H')
 		return
 	}
 	f.prepareResponse(r)
-	ok := f.respond(r)
+	ok := f.respond(r, hold)
 	f.stopUpload(u)
 	f.delivered(t, r, ok)
 }
@@ -208,7 +235,7 @@ func (u *upload) settle() {
 func (f *flow) uploaded(u *upload) bool {
 	select {
 	case <-u.done:
-		return u.clientErr == nil && u.sendErr == nil && u.refused.Action == Continue
+		return u.clientErr == nil && u.sendErr == nil && !u.refused.ends()
 	default:
 		return false
 	}
@@ -227,14 +254,15 @@ func (f *flow) stopUpload(u *upload) {
 	f.x.ResumeBody()
 }
 
-// uploadFailed answers when there is no response to pass on.
-func (f *flow) uploadFailed(t *Transport, u *upload, err error) {
+// uploadFailed answers when there is no response to pass on, unless the
+// request can be sent again: whole says that all of its body is held.
+func (f *flow) uploadFailed(t *Transport, u *upload, err error, whole, mayRetry bool) outcome {
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
 	switch {
-	case u.refused.Action != Continue:
+	case u.refused.ends():
 		f.drop(t)
 		f.x.CloseAfter()
-		f.obey(u.refused)
+		f.obey(u.refused, 'R')
 	case err == errClientGone:
 		f.drop(t)
 		f.clientLeft('H')
@@ -242,9 +270,12 @@ func (f *flow) uploadFailed(t *Transport, u *upload, err error) {
 		f.drop(t)
 		f.clientFailed(u.clientErr)
 	default:
-		f.x.CloseAfter()
-		f.noHead(t, err, false, false)
+		if !whole {
+			f.x.CloseAfter()
+		}
+		return f.noHead(t, err, mayRetry, whole)
 	}
+	return settled
 }
 
 // awaitContinue lets the backend decide whether the client should send its
