@@ -11,11 +11,11 @@ import (
 // and 10 texts in a condition.
 const (
 	MaxRules        = 1000
-	MaxConditions   = 20    // of a rule
-	MaxTransforms   = 10    // of a condition
+	MaxConditions   = 100   // of a rule
+	MaxTransforms   = 20    // of a condition
 	MaxPrefixes     = 10000 // of a condition
 	MaxEqual        = 10000 // values of an Equal
-	MaxTexts        = 100   // values of another operator on texts or numbers: each is searched for by itself
+	MaxTexts        = 1000  // values of another operator on texts or numbers: each is searched for by itself
 	MaxText         = 4096  // bytes of a value
 	MaxInstructions = 2000  // of an expression: its time for a text is at worst the product of this and the text's length
 )
