@@ -11,7 +11,21 @@ import (
 
 // Texts that both understand, and alike.
 func TestRulesAreUnderstoodAsByCoraza(t *testing.T) {
-	tests := []struct{ name, text string }{
+	for _, tt := range understoodTexts() {
+		t.Run(tt.name, func(t *testing.T) {
+			want, err := corazaRules(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, mustApply(t, File{"t", tt.text}), want)
+		})
+	}
+}
+
+type namedText struct{ name, text string }
+
+func understoodTexts() []namedText {
+	return []namedText{
 		{"operator without a name", `SecRule ARGS "a b" "id:1"`},
 		{"negated operator without a name", `SecRule ARGS "!a b" "id:1"`},
 		{"nothing but a negation", `SecRule ARGS "!" "id:1"`},
@@ -24,6 +38,7 @@ func TestRulesAreUnderstoodAsByCoraza(t *testing.T) {
 		{"CR LF", "SecRule ARGS \"@rx a\" \\\r\n \"id:1,deny\"\r\nSecMarker A\r\n"},
 		{"keys", `SecRule ARGS:Id|!ARGS:Other|REQUEST_HEADERS:Host|!REQUEST_HEADERS:X-Y|&TX:A "@eq 0" "id:1"`},
 		{"expressions as keys", `SecRule ARGS:/^A|\/b/|!ARGS:'/C\D|d/'|REQUEST_HEADERS:'/^X/'|!REQUEST_COOKIES:/Y\W/ "@rx a" "id:1"`},
+		{"expression that ends in a backslash", `SecRule ARGS:/a\\/|ARGS:/b\\\/c/ "@rx a" "id:1"`},
 		{"negation reaches back only", `SecRule ARGS|!ARGS:a|ARGS_NAMES|ARGS|!ARGS:/b/ "@rx a" "id:1"`},
 		{"negation of all", `SecRule REQUEST_HEADERS|!REQUEST_HEADERS "@rx a" "id:1"`},
 		{"paths", `SecRule XML:/*|XML://@*|xml|JSON:a.b "@rx a" "id:1"`},
@@ -44,15 +59,6 @@ func TestRulesAreUnderstoodAsByCoraza(t *testing.T) {
 		{"actions by number", "SecAction \"id:1,deny,status:403,t:lowercase\"\nSecAction \"id:2,deny,tag:a\"\nSecRuleUpdateActionById 1 \"pass,t:none,log,status:400,tag:b\"\nSecRuleUpdateActionById 1-2 \"nolog,phase:1\"\nSecRuleUpdateActionById 2 block"},
 		{"dataset", "SecDataset d `\n a b \n# no\n\nc\\\n`\nSecAction \"id:1\""},
 		{"marker in quotes", "SecAction \"id:1,skipAfter:'END A'\"\nSecMarker \"END A\""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			want, err := corazaRules(tt.text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			compare(t, mustApply(t, File{"t", tt.text}), want)
-		})
 	}
 }
 
@@ -105,6 +111,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"bad initcol", `SecAction "id:1,initcol:a"`, "want name=value", false},
 		{"setvar of another collection", `SecAction "id:1,setvar:ip.a=1"`, "want TX.name=value", false},
 		{"setvar that removes", `SecAction "id:1,setvar:!tx.a"`, "cannot be removed", true},
+		{"setvar that removes and sets", `SecAction "id:1,setvar:!tx.a=1"`, "cannot be removed", true},
 		{"setvar without a value", `SecAction "id:1,setvar:tx.a"`, "want TX.name=value", true},
 		{"setvar with nothing", `SecAction "id:1,setvar:tx.a="`, "an argument is missing", false},
 		{"unknown ctl", `SecAction "id:1,ctl:foo=1"`, "is not known", false},
@@ -115,6 +122,7 @@ func TestMistakesAreFound(t *testing.T) {
 		{"ctl with an empty expression", `SecAction "id:1,ctl:ruleRemoveTargetById=9;ARGS://"`, "expression of ARGS is empty", false},
 		{"chain without an end", `SecAction "id:1,chain"`, "says that another rule follows", true},
 		{"chain interrupted", "SecAction \"id:1,chain\"\nSecMarker A\n", "says that another rule follows", true},
+		{"chain interrupted before a link", "SecAction \"id:1,chain\"\nSecMarker A\nSecAction id:2", "says that another rule follows", true},
 		{"disruptive link", "SecAction \"id:1,chain\"\nSecAction deny", "only the first rule of a chain", false},
 		{"line that is never ended", "SecAction id:1,\\\n", "ends in a backslash", true},
 		{"backticks that are never closed", "SecDataset a `\nb\n", "backtick that ends this", false},
@@ -242,8 +250,8 @@ func compiles(r *Rule) bool {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, file := range crs(f)[:4] {
-		f.Add(file.Text)
+	for _, tt := range understoodTexts() {
+		f.Add(tt.text)
 	}
 	f.Add("SecRule ARGS|!ARGS:/a/ \"!@streq a\" \"id:1,chain,msg:'a'\"\nSecRule &TX:a \"@eq 0\"\nSecMarker A\n")
 	f.Add("SecDataset a `\nb\n`\nSecDefaultAction \"phase:1,deny\"\nSecAction \"id:5,ctl:ruleRemoveTargetById=1-3;ARGS:x\"\nSecRuleRemoveById 5")

@@ -18,8 +18,9 @@ type Item struct {
 // directives that change rules have been carried out, each on what stands
 // before it: SecDefaultAction, SecRuleRemoveById, ByTag and ByMsg,
 // SecRuleUpdateTargetById and ByTag, SecRuleUpdateActionById. Other directives
-// are passed over, except Include, which cannot be followed here, and
-// SecRuleUpdateTargetByMsg and SecRuleScript, which Coraza would ignore.
+// are passed over, except some that are errors: Include, which cannot be
+// followed here, SecRemoteRules, and SecRuleUpdateTargetByMsg and
+// SecRuleScript, which Coraza would ignore.
 //
 // Rules have the actions of SecDefaultAction (log, auditlog, pass for phase 2,
 // if there is none) before their own, and instead of block its disruptive

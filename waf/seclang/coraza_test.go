@@ -22,7 +22,7 @@ type understood struct {
 	variables          []string
 	operator, argument string
 	negate             bool
-	actions            []string // those that do something, disruptive ones last
+	actions            []string // those that do something
 	tags               []string
 	severity           string
 	msg, logData       string
@@ -33,7 +33,7 @@ type understood struct {
 	chained            []understood
 }
 
-// coraza compiles text with Coraza and reads its rules out of it.
+// corazaRules compiles text with Coraza and reads its rules out of it.
 func corazaRules(text string) (rules []understood, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -85,6 +85,8 @@ func corazaRule(v reflect.Value) understood {
 		link := corazaRule(next.Elem())
 		rest := link.chained
 		link.chained = nil
+		// Default actions get into links, but only the first rule decides.
+		link.actions = slices.DeleteFunc(link.actions, func(a string) bool { return actions[a].kind == disruptive })
 		u.chained = append([]understood{link}, rest...)
 	}
 	return u
@@ -183,7 +185,7 @@ func compare(t *testing.T, got []Item, want []understood) {
 }
 
 // normal takes out what is said in two ways: operators by their written name
-// or ours, disruptive actions of links, empty lists.
+// or ours, empty lists.
 func normal(u understood) understood {
 	op := strings.TrimPrefix(strings.TrimPrefix(u.operator, "!"), "@")
 	if known, ok := operators[op]; ok {
@@ -192,9 +194,7 @@ func normal(u understood) understood {
 	u.operator = op
 	u.actions = slices.Clone(u.actions)
 	for i := range u.chained {
-		link := normal(u.chained[i])
-		link.actions = slices.DeleteFunc(link.actions, func(a string) bool { return actions[a].kind == disruptive })
-		u.chained[i] = link
+		u.chained[i] = normal(u.chained[i])
 	}
 	for _, list := range []*[]string{&u.actions, &u.tags, &u.variables} {
 		if len(*list) == 0 {

@@ -8,7 +8,8 @@
 // A rule means here exactly what it means to Coraza 3.8, which decides about
 // requests: text that Parse accepts Coraza accepts too, and understands alike,
 // as far as it does not depend on the argument of an operator (an expression
-// that does not compile, a file that does not exist). Parse refuses more than
-// Coraza, namely what Coraza would pass over or misread in silence, since a
-// rule that does not do what it says is worse than none.
+// that does not compile, a file that does not exist) or on the value of a
+// setting (SecRequestBodyLimit). Parse refuses more than Coraza, namely what
+// Coraza would pass over or misread in silence, since a rule that does not do
+// what it says is worse than none.
 package seclang

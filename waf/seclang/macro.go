@@ -16,9 +16,10 @@ type Piece struct {
 	Key      string // in lower case; empty if the macro has none
 }
 
-// Macro splits a text such as "%{MATCHED_VAR} in %{tx.id}" into its pieces, of
-// which put together it is again. The error tells of a macro that is not
-// closed, or names no known variable.
+// Macro splits a text such as "%{MATCHED_VAR} in %{tx.id}" into its pieces, in
+// order. The error tells of a macro that is not closed, or names no known
+// variable; the texts in the rules of Parse have none, except the arguments of
+// operators that have no macros for Coraza either (rx, pm and others).
 func Macro(text string) (pieces []Piece, err error) {
 	for text != "" {
 		before, rest, ok := strings.Cut(text, "%{")
