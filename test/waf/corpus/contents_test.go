@@ -2,6 +2,14 @@ package corpus
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -27,10 +35,64 @@ func TestBenignRequestsAreWellFormed(t *testing.T) {
 				if got.Host == "" || got.UserAgent() == "" {
 					t.Errorf("host %q, user agent %q: both are needed", got.Host, got.UserAgent())
 				}
-				if len(body) > 0 && got.Header.Get("Content-Type") == "" {
-					t.Error("a body has no Content-Type")
+				if err := wellFormed(got, body); err != nil {
+					t.Errorf("%v\n%s", err, body)
 				}
 			})
+		}
+	}
+}
+
+// wellFormed says whether a body is of the type that it is said to be.
+func wellFormed(r *http.Request, body []byte) error {
+	if len(body) == 0 {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		if body, err = decompress(body); err != nil {
+			return err
+		}
+	}
+	switch {
+	case strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json") || media == "application/csp-report":
+		if !json.Valid(body) {
+			return errors.New("this is not JSON")
+		}
+	case strings.HasSuffix(media, "/xml") || strings.HasSuffix(media, "+xml"):
+		return xml.Unmarshal(body, new(struct{}))
+	case media == "multipart/form-data":
+		return eachPart(multipart.NewReader(bytes.NewReader(body), params["boundary"]))
+	}
+	return nil
+}
+
+func decompress(body []byte) ([]byte, error) {
+	in, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(in)
+}
+
+// eachPart reads a multipart body to its end.
+func eachPart(in *multipart.Reader) error {
+	for {
+		part, err := in.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if part.FormName() == "" {
+			return errors.New("a part has no name")
+		}
+		if _, err := io.Copy(io.Discard, part); err != nil {
+			return err
 		}
 	}
 }
