@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,10 @@ import (
 
 // AccessLogOptions configure NewAccessLog. The zero value works.
 type AccessLogOptions struct {
+	// Name is the log's in messages, and with underscores in the names of its
+	// metrics. If empty, "access log".
+	Name string
+
 	Logger *slog.Logger // for dropped lines and failed writes; if nil, slog.Default
 
 	// BufferBytes is the size at which a shard's buffer is full; there are
@@ -87,6 +92,9 @@ func NewAccessLog(out *Output, format config.AccessFormat, opts AccessLogOptions
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
+	if opts.Name == "" {
+		opts.Name = "access log"
+	}
 	if opts.BufferBytes <= 0 {
 		opts.BufferBytes = 256 << 10
 	}
@@ -100,7 +108,7 @@ func NewAccessLog(out *Output, format config.AccessFormat, opts AccessLogOptions
 		opts: opts, shards: make([]logShard, shardCount()),
 		dirty: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		trouble: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		ready: make(chan struct{}), initial: out, current: out, format: format, descs: newAccessLogDescs(),
+		ready: make(chan struct{}), initial: out, current: out, format: format, descs: newAccessLogDescs(opts.Name),
 	}
 	for i := range l.shards {
 		s := &l.shards[i]
@@ -116,7 +124,7 @@ func NewAccessLog(out *Output, format config.AccessFormat, opts AccessLogOptions
 }
 
 // String names the task.
-func (l *AccessLog) String() string { return "access log" }
+func (l *AccessLog) String() string { return l.opts.Name }
 
 // Ready is closed: lines are taken from the beginning.
 func (l *AccessLog) Ready() <-chan struct{} { return l.ready }
@@ -127,6 +135,36 @@ func (l *AccessLog) Enabled() bool { return !l.off.Load() }
 // Log writes r's line to the buffer of shard. It neither allocates nor waits
 // for the output, and keeps nothing of r.
 func (l *AccessLog) Log(shard uint32, r *Record) {
+	l.add(shard, func(s *logShard) bool {
+		switch s.format {
+		case config.AccessJSON:
+			s.buf = s.encoder.json(s.buf, r)
+		case config.AccessCombined:
+			s.buf = s.encoder.combined(s.buf, r)
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// Append writes lines that are formatted already, each with its line break,
+// whatever the log's format is. What is longer than an access log's longest
+// line, 40 KiB, is dropped.
+func (l *AccessLog) Append(shard uint32, lines []byte) {
+	if len(lines) > maxLineSize {
+		l.shards[0].dropped.Add(1)
+		kick(l.trouble)
+		return
+	}
+	l.add(shard, func(s *logShard) bool {
+		s.buf = append(s.buf, lines...)
+		return true
+	})
+}
+
+// add has a line written to the buffer of shard, if there is room.
+func (l *AccessLog) add(shard uint32, write func(s *logShard) bool) {
 	if l.off.Load() {
 		return
 	}
@@ -138,17 +176,12 @@ func (l *AccessLog) Log(shard uint32, r *Record) {
 		kick(l.trouble)
 		return
 	}
-	switch s.format {
-	case config.AccessJSON:
-		s.buf = s.encoder.json(s.buf, r)
-	case config.AccessCombined:
-		s.buf = s.encoder.combined(s.buf, r)
-	default:
-		s.mu.Unlock()
-		return
-	}
+	written := write(s)
 	after := len(s.buf)
 	s.mu.Unlock()
+	if !written {
+		return
+	}
 	s.lines.Add(1)
 	half := l.opts.BufferBytes / 2
 	if before == 0 {
@@ -215,14 +248,12 @@ func (l *AccessLog) Reopen() error {
 
 type accessLogDescs struct{ lines, dropped, errors *prometheus.Desc }
 
-func newAccessLogDescs() accessLogDescs {
+func newAccessLogDescs(name string) accessLogDescs {
+	prefix := "gatehouse_" + strings.ReplaceAll(name, " ", "_")
 	return accessLogDescs{
-		lines: prometheus.NewDesc("gatehouse_access_log_lines_total",
-			"Lines formatted for the access log.", nil, nil),
-		dropped: prometheus.NewDesc("gatehouse_access_log_dropped_lines_total",
-			"Access log lines that were dropped, or lost in a failed write.", []string{"reason"}, nil),
-		errors: prometheus.NewDesc("gatehouse_access_log_write_errors_total",
-			"Writes to the access log that failed.", nil, nil),
+		lines:   prometheus.NewDesc(prefix+"_lines_total", "Lines formatted for the "+name+".", nil, nil),
+		dropped: prometheus.NewDesc(prefix+"_dropped_lines_total", "Lines of the "+name+" that were dropped, or lost in a failed write.", []string{"reason"}, nil),
+		errors:  prometheus.NewDesc(prefix+"_write_errors_total", "Writes to the "+name+" that failed.", nil, nil),
 	}
 }
 

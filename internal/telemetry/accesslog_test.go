@@ -389,7 +389,7 @@ func TestAccessLogMetrics(t *testing.T) {
 		l.Log(0, usualRecord())
 	}
 	want := `
-# HELP gatehouse_access_log_dropped_lines_total Access log lines that were dropped, or lost in a failed write.
+# HELP gatehouse_access_log_dropped_lines_total Lines of the access log that were dropped, or lost in a failed write.
 # TYPE gatehouse_access_log_dropped_lines_total counter
 gatehouse_access_log_dropped_lines_total{reason="buffer_full"} 6
 gatehouse_access_log_dropped_lines_total{reason="write_error"} 0
@@ -411,5 +411,30 @@ func TestLoggerFollowsItsOutput(t *testing.T) {
 	NewLogger(&buf, slog.LevelWarn).Info("hidden")
 	if got := buf.String(); !strings.HasPrefix(got, "{") || strings.Contains(got, "hidden") {
 		t.Errorf("not a terminal: %q", got)
+	}
+}
+
+func TestFormattedLinesAreAppended(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "waf.log")
+	out, err := OpenOutput(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewAccessLog(out, config.AccessJSON, AccessLogOptions{Name: "waf log", Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	l.Append(0, []byte("{\"a\":1}\n{\"b\":2}\n"))
+	l.Append(3, bytes.Repeat([]byte("x"), maxLineSize+1))
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || string(text) != "{\"a\":1}\n{\"b\":2}\n" {
+		t.Errorf("got %q, %v", text, err)
+	}
+	if n := l.counts().dropped; n != 1 {
+		t.Errorf("%d lines dropped, want 1", n)
 	}
 }

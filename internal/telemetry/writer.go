@@ -26,7 +26,7 @@ func (l *AccessLog) Run(ctx context.Context) error {
 	case <-timeout.C:
 		// The writer is stuck in a system call that nothing can end: a full
 		// pipe. It is left to the end of the process.
-		return fmt.Errorf("access log: the output took nothing for %v; the last lines are lost", l.opts.FlushTimeout)
+		return fmt.Errorf("%s: the output took nothing for %v; the last lines are lost", l.opts.Name, l.opts.FlushTimeout)
 	}
 }
 
@@ -166,7 +166,7 @@ func (l *AccessLog) complain(told accessLogCounts) accessLogCounts {
 	if err != nil {
 		attrs = append(attrs, "error", err)
 	}
-	l.opts.Logger.Warn("access log lines are missing", attrs...)
+	l.opts.Logger.Warn(l.opts.Name+" lines are missing", attrs...)
 	return now
 }
 
