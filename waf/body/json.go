@@ -56,7 +56,11 @@ type jsonReader struct {
 	lengths int      // pairs that are array lengths
 	keys    []string // of the objects that are open, where duplicates matter
 
-	truncated bool
+	pathRoom [96]byte // what path and keys use before they need more
+	keyRoom  [12]string
+
+	full      bool // no more leaves are kept; the rest is read for its faults
+	truncated bool // leaves or lengths are missing
 	failed    string
 	ambiguous string // the first thing that parsers read differently
 }
@@ -66,7 +70,8 @@ func newJSONReader(text string, lim Limits) *jsonReader {
 	r.flat.chunk = min(len(text), 32<<10)
 	// Most leaves take more than 16 bytes; what is wrong here costs a copy.
 	r.pairs = make([]variables.Pair, 0, min(8+len(text)/16, lim.Args))
-	r.path = append(make([]byte, 0, 128), "json"...)
+	r.path = append(r.pathRoom[:0], "json"...)
+	r.keys = r.keyRoom[:0]
 	return r
 }
 
@@ -75,7 +80,7 @@ func (r *jsonReader) document() {
 	r.blanks()
 	ok := false
 	if r.peek() == '{' || r.peek() == '[' {
-		_, ok = r.container(1)
+		ok = r.container(1)
 	} else {
 		ok = r.scalarDocument()
 	}
@@ -106,12 +111,12 @@ func (r *jsonReader) lines() {
 			r.syntax()
 			return
 		}
-		if _, ok := r.element(n, 0); !ok {
+		if !r.element(n, 0) {
 			return
 		}
 		n++
 	}
-	if n > 0 && !r.truncated {
+	if n > 0 {
 		r.length(n)
 	}
 }
@@ -129,11 +134,10 @@ func (r *jsonReader) separator() (separated bool) {
 	}
 }
 
-// container reads the object or array that begins at pos. cut says that not
-// everything in it was kept, so that its length would mislead.
-func (r *jsonReader) container(depth int) (cut, ok bool) {
+// container reads the object or array that begins at pos.
+func (r *jsonReader) container(depth int) bool {
 	if depth > r.lim.Depth {
-		return false, r.fail(reasonJSONDepth)
+		return r.fail(reasonJSONDepth)
 	}
 	if r.text[r.pos] == '{' {
 		return r.object(depth)
@@ -141,102 +145,85 @@ func (r *jsonReader) container(depth int) (cut, ok bool) {
 	return r.array(depth)
 }
 
-func (r *jsonReader) object(depth int) (cut, ok bool) {
-	above, keys := len(r.path), len(r.keys)
+func (r *jsonReader) object(depth int) bool {
+	keys := len(r.keys)
 	r.pos++
 	if r.blanks(); r.peek() == '}' {
 		r.pos++
-		return false, true
+		return true
 	}
-	for {
-		r.blanks()
-		if r.peek() != '"' {
-			return cut, r.syntax()
+	for more := true; more; {
+		if !r.member(depth) {
+			return false
 		}
-		key, ok := r.str()
-		if !ok {
-			return cut, false
-		}
-		if r.lim.Strict {
-			r.keys = append(r.keys, key)
-		}
-		if r.blanks(); r.peek() != ':' {
-			return cut, r.syntax()
-		}
-		r.pos++
-		r.path = append(append(r.path, '.'), key...)
-		c, ok := r.value(depth)
-		if !ok {
-			return cut, false
-		}
-		cut = cut || c
-		r.up(above)
-		more, ok := r.next('}')
-		if !ok {
-			return cut, false
-		}
-		if !more {
-			r.duplicates(keys)
-			return cut, true
+		var ok bool
+		if more, ok = r.next('}'); !ok {
+			return false
 		}
 	}
+	r.duplicates(keys)
+	return true
 }
 
-func (r *jsonReader) array(depth int) (cut, ok bool) {
+// member reads a key and its value.
+func (r *jsonReader) member(depth int) bool {
+	r.blanks()
+	if r.peek() != '"' {
+		return r.syntax()
+	}
+	key, ok := r.str()
+	if !ok {
+		return false
+	}
+	if r.lim.Strict {
+		r.keys = append(r.keys, key)
+	}
+	if r.blanks(); r.peek() != ':' {
+		return r.syntax()
+	}
+	r.pos++
+	above := len(r.path)
+	r.path = append(append(r.path, '.'), key...)
+	return r.value(depth) && r.up(above)
+}
+
+func (r *jsonReader) array(depth int) bool {
 	r.pos++
 	if r.blanks(); r.peek() == ']' {
 		r.pos++
-		return false, true
+		return true
 	}
-	for n := 0; ; {
-		c, ok := r.element(n, depth)
-		if !ok {
-			return cut, false
+	n := 0
+	for more := true; more; n++ {
+		if !r.element(n, depth) {
+			return false
 		}
-		cut = cut || c
-		n++
-		more, ok := r.next(']')
-		if !ok {
-			return cut, false
-		}
-		if !more {
-			if cut {
-				return true, true
-			}
-			full := r.lengths >= r.lim.Args
-			return full, r.length(n)
+		var ok bool
+		if more, ok = r.next(']'); !ok {
+			return false
 		}
 	}
+	return r.length(n)
 }
 
 // element reads the array element that is number n.
-func (r *jsonReader) element(n, depth int) (cut, ok bool) {
+func (r *jsonReader) element(n, depth int) bool {
 	above := len(r.path)
-	r.index(n)
-	cut, ok = r.value(depth)
-	r.up(above)
-	return cut, ok
+	return r.index(n) && r.value(depth) && r.up(above)
 }
 
 // value reads a value in a container that is depth levels deep.
-func (r *jsonReader) value(depth int) (cut, ok bool) {
-	full := r.full()
-	r.truncated = r.truncated || full
+func (r *jsonReader) value(depth int) bool {
+	if len(r.pairs)-r.lengths >= r.lim.Args {
+		r.full, r.truncated = true, true
+	}
 	r.blanks()
 	if c := r.peek(); c == '{' || c == '[' {
-		cut, ok = r.container(depth + 1)
-		return cut || full, ok
+		return r.container(depth + 1)
 	}
 	text, ok := r.scalar()
-	if full || !ok {
-		return full, ok
-	}
-	return false, r.leaf(text)
+	return ok && (r.full || r.leaf(text))
 }
-
-// full tells that no more leaves are kept. The text is read on all the same:
-// its faults count.
-func (r *jsonReader) full() bool { return len(r.pairs)-r.lengths >= r.lim.Args }
 
 // next passes over the comma before another member, or over end.
 func (r *jsonReader) next(end byte) (more, ok bool) {
@@ -263,9 +250,10 @@ func (r *jsonReader) leaf(value string) bool {
 }
 
 // length keeps the length of an array under the array's name. Lengths have a
-// limit of their own: they do not use up that of leaves.
+// limit of their own: they do not use up that of leaves. Once leaves are
+// missing a length would mislead, and is not kept.
 func (r *jsonReader) length(n int) bool {
-	if r.lengths >= r.lim.Args {
+	if r.full || r.lengths >= r.lim.Args {
 		r.truncated = true
 		return true
 	}
@@ -400,24 +388,27 @@ func (r *jsonReader) odd(reason string) {
 // str reads the string that begins at pos. Without escapes it is a piece of
 // the text.
 func (r *jsonReader) str() (string, bool) {
-	start, text := r.pos+1, r.text
+	start := r.pos + 1
+	text := r.text[start:]
 	wide := byte(0)
-	for i := start; i < len(text); i++ {
+	for i := range len(text) {
 		c := text[i]
 		wide |= c
-		switch {
-		case c == '"':
-			r.pos = i + 1
-			s := text[start:i]
-			if wide >= utf8.RuneSelf && !utf8.ValidString(s) {
-				r.odd(reasonJSONUnicode)
-			}
-			return s, true
-		case c == '\\':
+		if c > '\\' || c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		if c == '\\' {
 			return r.escaped(start)
-		case c < ' ':
+		}
+		if c != '"' {
 			return "", r.syntax()
 		}
+		r.pos = start + i + 1
+		s := text[:i]
+		if wide >= utf8.RuneSelf && !utf8.ValidString(s) {
+			r.odd(reasonJSONUnicode)
+		}
+		return s, true
 	}
 	return "", r.syntax()
 }

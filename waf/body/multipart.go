@@ -16,11 +16,12 @@ const (
 // parseMultipart reads multipart/form-data: fields into b.ArgsPost, what is
 // known of files into the other collections.
 func parseMultipart(b *variables.Body, contentType, text string, lim Limits) (truncated bool, refused *Refusal) {
-	r := partReader{b: b, delimiter: "--" + mediaTypeOf(contentType).boundary, lim: lim}
-	if len(r.delimiter) > 2 && mediaTypeOf(contentType).refusal(variables.Multipart) == nil {
+	m := mediaTypeOf(contentType)
+	r := partReader{b: b, delimiter: "--" + m.boundary, lim: lim}
+	if m.refusal(variables.Multipart) == nil {
 		r.read(text)
 	} else {
-		r.reason = reasonBoundary
+		r.reason = reasonBoundary // Strict has refused it already
 	}
 	switch {
 	case r.reason == "":
@@ -123,8 +124,10 @@ func (r *partReader) part(text string) bool {
 // of one name only the last size is kept: FILES_SIZES is such a map in Coraza.
 func addSize(b *variables.Body, filename string, size int) {
 	p := variables.Pair{Name: filename, Value: strconv.Itoa(size)}
+	lower := strings.ToLower(filename)
 	for i, have := range b.FileSizes {
-		if strings.EqualFold(have.Name, filename) && strings.ToLower(have.Name) == strings.ToLower(filename) {
+		// Folding alone takes more letters for one than lowering does.
+		if strings.EqualFold(have.Name, lower) && strings.ToLower(have.Name) == lower {
 			b.FileSizes[i] = p
 			return
 		}

@@ -39,6 +39,7 @@ const (
 	reasonXMLEncoding  = "XML: encoding that is not read"
 	reasonXMLAttribute = "XML: an attribute twice in one element"
 	reasonXMLDepth     = "XML: nested too deep"
+	reasonXMLSize      = "XML: too large a tag, or too many"
 )
 
 // Reasons that concern multipart/form-data.

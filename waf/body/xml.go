@@ -18,12 +18,21 @@ import (
 // as HTML's void elements are (the link of RSS), and what comes before the
 // fault in a broken one.
 func parseXML(b *variables.Body, text, contentType string, lim Limits) (refused *Refusal) {
-	r := xmlReader{lim: lim, charset: mediaTypeOf(contentType).charset, text: text}
+	charset := mediaTypeOf(contentType).charset
+	if charset == "" || strings.EqualFold(charset, "utf-8") {
+		var ok bool
+		if b.XMLAttributes, b.XMLText, ok = quickXML(text, lim.Depth); ok {
+			return nil
+		}
+	}
+	r := xmlReader{lim: lim, charset: charset, text: text}
 	r.read(true)
 	switch {
 	case r.reason == "":
 	case lim.Strict && r.reason == reasonXMLEncoding:
 		return refuse(415, r.reason)
+	case lim.Strict && r.reason == reasonXMLSize:
+		return refuse(413, r.reason)
 	case lim.Strict:
 		return refuse(400, r.reason)
 	default:
@@ -43,6 +52,7 @@ type xmlReader struct {
 
 	attributes []string
 	texts      []string
+	tokens     int
 	depth      int
 	roots      int
 	begun      bool // something came that may only follow the XML declaration
@@ -57,6 +67,10 @@ func (r *xmlReader) fail(reason string) bool {
 // read walks the document. Not well-formed ones are read as Coraza reads
 // them: as if they were HTML, and ended anywhere.
 func (r *xmlReader) read(strict bool) {
+	if hasLongTag(r.text) {
+		r.fail(reasonXMLSize)
+		return
+	}
 	d := xml.NewDecoder(strings.NewReader(r.text))
 	d.CharsetReader = r.decoder
 	if d.Strict = strict; !strict {
@@ -71,6 +85,38 @@ func (r *xmlReader) read(strict bool) {
 		if strict && !r.wellFormed(token) || !r.keep(token) {
 			return
 		}
+		if r.tokens++; r.tokens > maxXMLTokens {
+			r.fail(reasonXMLSize)
+			return
+		}
+	}
+}
+
+// The decoder needs a hundred times the memory of a tag that is all
+// attributes, and a microsecond for each token. What quickXML cannot read is
+// therefore limited.
+const (
+	maxXMLTag    = 64 << 10 // bytes
+	maxXMLTokens = 64 << 10
+)
+
+// hasLongTag reports a tag of more than maxXMLTag bytes. Comments and CDATA
+// sections are none.
+func hasLongTag(text string) bool {
+	for {
+		at := strings.IndexByte(text, '<')
+		if at < 0 {
+			return false
+		}
+		text = text[at+1:]
+		end := strings.IndexByte(text, '>')
+		if end < 0 {
+			end = len(text)
+		}
+		if end > maxXMLTag && text[0] != '!' {
+			return true
+		}
+		text = text[end:]
 	}
 }
 
