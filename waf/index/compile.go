@@ -58,7 +58,7 @@ type source struct {
 // what depends on the configuration only is decided, and the rules that depend
 // on the message are compiled.
 func (c *compiler) phase(items []seclang.Item, phase int) {
-	skipTo := ""
+	skipTo, passed := "", 0
 	for _, it := range items {
 		switch {
 		case it.Marker != "":
@@ -67,7 +67,12 @@ func (c *compiler) phase(items []seclang.Item, phase int) {
 			}
 		case it.Rule == nil || it.Rule.Phase != phase || skipTo != "" || c.err != nil:
 		default:
+			n := len(c.active)
 			skipTo = c.rule(it.Rule)
+			if passed > 0 && len(c.active) > n {
+				c.active[n].kept = true
+			}
+			passed = max(passed-1, it.Rule.Skip)
 		}
 	}
 }
@@ -82,20 +87,17 @@ func (c *compiler) rule(r *seclang.Rule) (skipTo string) {
 			c.err = fmt.Errorf("rule %d: %w", r.ID, c.err)
 			return ""
 		}
-		if l.constant() {
+		switch {
+		case ru.first != nil:
+			ru.rest = append(ru.rest, l)
+		case !l.constant():
+			ru.first = l
+		default:
 			c.read = append(c.read, l.names()...)
 			if !c.constantly(l) {
 				return ""
 			}
-			if ru.first == nil {
-				c.assign(&links[i])
-				continue
-			}
-		}
-		if ru.first == nil {
-			ru.first = l
-		} else {
-			ru.rest = append(ru.rest, l)
+			c.assign(&links[i])
 		}
 	}
 	if ru.first == nil {

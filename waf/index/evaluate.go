@@ -208,7 +208,7 @@ func (e *Evaluation) Skippable(yield func(id int) bool) { e.each(false, yield) }
 
 func (e *Evaluation) each(candidate bool, yield func(id int) bool) {
 	for i, ru := range e.ix.rules {
-		if e.candidates.has(i) == candidate && !yield(ru.id) {
+		if e.candidates.has(i) == candidate && (candidate || !ru.kept) && !yield(ru.id) {
 			return
 		}
 	}

@@ -47,6 +47,7 @@ type rule struct {
 	number int // in Index.rules
 	first  *link
 	rest   []*link // the links of its chain
+	kept   bool    // never to be skipped: another rule's skip counts it
 }
 
 // link is one condition of a rule: the first, or one of its chain.

@@ -1,0 +1,43 @@
+package waf
+
+// The profile balanced is the Core Rule Set for today's applications: APIs
+// with all methods, JSON and its kin, and bodies that are decoded before rules
+// see them. Each thing that is let pass has its reason beside it; what it does
+// to benign requests and to attacks is measured by test/waf.
+
+// balancedMethods are those of RFC 9110 and RFC 5789 that applications use.
+var balancedMethods = []string{"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"}
+
+// balancedContentTypes are what applications send, beyond forms, XML and JSON.
+var balancedContentTypes = []string{
+	"application/x-www-form-urlencoded", "multipart/form-data", "text/xml", "application/xml", "application/soap+xml", "application/json",
+	// JSON by other names
+	"application/ld+json", "application/merge-patch+json", "application/json-patch+json", "application/problem+json", "application/vnd.api+json",
+	"application/hal+json", "application/scim+json", "application/cloudevents+json", "application/graphql+json", "application/graphql-response+json",
+	"text/json", "application/x-ndjson", "application/jsonl", "application/json-seq", "application/graphql",
+	"application/geo+json", "application/activity+json", "application/jose+json", "application/fhir+json", "application/manifest+json",
+	// what browsers report by themselves, and sendBeacon
+	"application/csp-report", "application/reports+json", "text/plain", "text/ping",
+	// what is no text: rules look at its head only
+	"application/octet-stream", "application/grpc", "application/grpc+proto", "application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text",
+	"application/protobuf", "application/x-protobuf", "application/vnd.google.protobuf", "application/x-msgpack", "application/msgpack", "application/cbor",
+	"application/pdf", "application/zip", "application/gzip", "application/x-gzip", "application/x-tar", "application/vnd.docker.image.rootfs.diff.tar.gzip",
+	"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/heic", "image/svg+xml", "audio/mpeg", "audio/wav", "audio/webm", "audio/ogg", "video/mp4", "video/webm",
+	"text/csv", "text/calendar", "text/vcard", "text/markdown", "text/html",
+	"application/x-git-upload-pack-request", "application/x-git-receive-pack-request", "application/offset+octet-stream",
+	"application/jwt", "application/secevent+jwt", "application/ocsp-request", "application/timestamp-query", "application/dns-message",
+	"application/atom+xml", "application/rss+xml", "application/xhtml+xml", "application/samlmetadata+xml", "multipart/related", "multipart/mixed",
+}
+
+// balancedHeaders are the fields that no client may send. Of the rule set's
+// list Content-Encoding is missing, since bodies are decoded before they are
+// looked at, Expect, since the gateway answers it, and Content-Range, If and
+// Lock-Token, which are harmless to applications that do not know them.
+var balancedHeaders = []string{"proxy", "x-http-method-override", "x-http-method", "x-method-override", "x-middleware-subrequest"}
+
+// balancedBefore stands before the rules of the rule set, balancedAfter behind
+// them.
+const (
+	balancedBefore = ``
+	balancedAfter  = ``
+)

@@ -1,0 +1,107 @@
+package waf
+
+import (
+	"strings"
+	"time"
+
+	"gatehouse/config"
+	"gatehouse/internal/httpmsg"
+	"gatehouse/waf/body"
+	"gatehouse/waf/variables"
+)
+
+// ResponseHead shows the head of the response.
+func (t *Transaction) ResponseHead(m *httpmsg.Response) Decision {
+	conf := &t.p.conf.ResponseBody
+	if !conf.Inspect || t.passed {
+		return Decision{}
+	}
+	defer t.time(time.Now())
+	t.reader.response(m, t.client.Proto, &t.resp)
+	t.event = Event{Response: true}
+	if t.hasBody(m) && listed(conf.ContentTypes, t.resp.ContentType) {
+		t.respSeen = true
+		return Decision{Action: Hold, Limit: conf.Limit}
+	}
+	return t.judgeResponse()
+}
+
+// hasBody reports whether the response has a body.
+func (t *Transaction) hasBody(m *httpmsg.Response) bool {
+	return t.req.Method != "HEAD" && m.Status != 204 && m.Status != 304 && m.Body != httpmsg.BodyNone
+}
+
+// ResponseBody shows the beginning of the response's body, after Hold.
+func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
+	if !t.respSeen {
+		return Decision{}
+	}
+	t.respSeen = false
+	defer t.time(time.Now())
+	t.resp.Body = t.plain(piece, end)
+	t.event.Partial = !end
+	return t.judgeResponse()
+}
+
+// plain is the beginning of a response without its content coding. One that
+// cannot be decoded, because it is not whole or of another coding, is not
+// looked at.
+func (t *Transaction) plain(piece []byte, end bool) string {
+	coding := ""
+	for i := range t.resp.Headers {
+		if strings.EqualFold(t.resp.Headers[i].Name, "Content-Encoding") {
+			coding = t.resp.Headers[i].Value
+		}
+	}
+	if coding == "" || strings.EqualFold(coding, "identity") {
+		return string(piece)
+	}
+	if !end {
+		return ""
+	}
+	data, err := body.Decode(coding, piece, body.DecodeLimits{Size: t.p.conf.ResponseBody.Limit})
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// judgeResponse asks the managed rules about the response.
+func (t *Transaction) judgeResponse() Decision {
+	t.p.Metrics.Judged.Add(1)
+	jm, err := t.p.judge.response(t.client.Trace, &t.req, &t.resp, &t.eval, t.p.conf.Acceleration != config.AccelerationOff)
+	if err != nil {
+		return t.failed(err)
+	}
+	return t.obey(&jm)
+}
+
+// response fills r from a message.
+func (rd *reader) response(m *httpmsg.Response, proto string, r *variables.Response) {
+	b := rd.buf[:0]
+	for i := range m.Len() {
+		if _, name, value, ok := m.At(i); ok {
+			b = append(append(b, name...), value...)
+		}
+	}
+	rd.buf = b
+	all := string(b)
+	take := func(n int) string {
+		s := all[:n]
+		all = all[n:]
+		return s
+	}
+	*r = variables.Response{Protocol: proto, Status: m.Status, Headers: r.Headers[:0]}
+	for i := range m.Len() {
+		id, name, value, ok := m.At(i)
+		if !ok {
+			continue
+		}
+		p := variables.Pair{Name: take(len(name)), Value: take(len(value))}
+		r.Headers = append(r.Headers, p)
+		if id == httpmsg.ContentType && r.ContentType == "" {
+			kind, _, _ := strings.Cut(p.Value, ";")
+			r.ContentType = strings.TrimSpace(kind)
+		}
+	}
+}

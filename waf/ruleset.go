@@ -1,0 +1,298 @@
+package waf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
+
+	"gatehouse/config"
+	"gatehouse/waf/seclang"
+)
+
+// ruleset is the managed rules of a policy, as text for Coraza and taken apart
+// for the index.
+type ruleset struct {
+	text  string
+	items []seclang.Item
+}
+
+// crsVersion is the version of the Core Rule Set that is built in.
+const crsVersion = "4.25.0"
+
+// protocolRules are the rules about messages that could not be read in one
+// way; the numbers are those of Coraza's recommended configuration.
+const protocolRules = `
+SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:400,msg:'The request body could not be read',logdata:'%{reqbody_error_msg}',severity:CRITICAL"
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:400,msg:'The multipart body is not strictly valid',logdata:'MULTIPART_DUPLICATE_PART_HEADER=%{MULTIPART_DUPLICATE_PART_HEADER}, MULTIPART_INVALID_QUOTING=%{MULTIPART_INVALID_QUOTING}',severity:CRITICAL"
+SecRule ARGUMENTS_LIMIT_REACHED "@eq 1" "id:200004,phase:2,t:none,log,deny,status:400,msg:'More arguments than are read',severity:CRITICAL"
+SecRule URI_PARSE_ERROR "@eq 1" "id:200009,phase:1,t:none,log,deny,status:400,msg:'The request target could not be read',severity:CRITICAL"
+`
+
+// newRuleset makes the rules of a policy.
+func newRuleset(c *config.WAFPolicy) (*ruleset, error) {
+	files, err := crsFiles()
+	if err != nil {
+		return nil, err
+	}
+	var w ruleWriter
+	w.engine(c.Mode)
+	w.settings(&c.RuleSet)
+	w.text(protocolRules)
+	w.exceptions(&c.RuleSet)
+	if c.RuleSet.Profile == config.ProfileBalanced {
+		w.text(balancedBefore)
+	}
+	w.crs(files, &c.RuleSet)
+	if c.RuleSet.Profile == config.ProfileBalanced {
+		w.text(balancedAfter)
+	}
+	w.overrides(&c.RuleSet)
+	w.exclusions(&c.RuleSet)
+	if len(w.errs) > 0 {
+		return nil, errors.Join(w.errs...)
+	}
+	rs := &ruleset{text: w.b.String()}
+	directives, err := seclang.Parse(seclang.File{Name: "policy " + c.Name, Text: rs.text})
+	if err != nil {
+		return nil, err
+	}
+	rs.items, err = seclang.Apply(directives)
+	return rs, err
+}
+
+// crsFile is a file of the Core Rule Set with its rules.
+type crsFile struct {
+	name  string
+	rules []seclang.Directive
+}
+
+// crsFiles are the rules of the Core Rule Set, read once: they are built in
+// and do not change.
+var crsFiles = sync.OnceValues(func() ([]crsFile, error) {
+	names, err := fs.Glob(coreruleset.FS, "@owasp_crs/*.conf")
+	if err != nil {
+		return nil, err
+	}
+	var files []crsFile
+	for _, n := range names {
+		text, err := fs.ReadFile(coreruleset.FS, n)
+		if err != nil {
+			return nil, err
+		}
+		list, err := seclang.Parse(seclang.File{Name: path.Base(n), Text: string(text)})
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, crsFile{path.Base(n), list})
+	}
+	return files, nil
+})
+
+// crsData is where @pmFromFile reads.
+func crsData() (fs.FS, error) { return fs.Sub(coreruleset.FS, "@owasp_crs") }
+
+// ruleWriter writes rules down.
+type ruleWriter struct {
+	b    strings.Builder
+	errs []error
+}
+
+func (w *ruleWriter) text(s string) { w.b.WriteString(s + "\n") }
+
+func (w *ruleWriter) linef(format string, args ...any) { fmt.Fprintf(&w.b, format+"\n", args...) }
+
+// engine says how Coraza works: it reads no body itself, and acts only in
+// prevention.
+func (w *ruleWriter) engine(mode config.WAFMode) {
+	w.linef("SecRuleEngine %s", map[config.WAFMode]string{config.WAFPrevention: "On", config.WAFDetection: "DetectionOnly"}[mode])
+	w.text("SecRequestBodyAccess Off\nSecResponseBodyAccess Off\nSecAuditEngine Off")
+	for phase := 1; phase <= 5; phase++ {
+		w.linef(`SecDefaultAction "phase:%d,log,auditlog,pass"`, phase)
+	}
+}
+
+// settings sets the variables that the rules read.
+func (w *ruleWriter) settings(s *config.RuleSet) {
+	set := []string{
+		"crs_setup_version=4250", "enforce_bodyproc_urlencoded=1",
+		"blocking_paranoia_level=" + strconv.Itoa(s.Paranoia), "detection_paranoia_level=" + strconv.Itoa(s.DetectionParanoia),
+		"inbound_anomaly_score_threshold=" + strconv.Itoa(s.InboundThreshold), "outbound_anomaly_score_threshold=" + strconv.Itoa(s.OutboundThreshold),
+		"early_blocking=" + flagged(s.EarlyBlocking), "crs_validate_utf8_encoding=" + flagged(s.ValidateUTF8),
+	}
+	for name, n := range map[string]int{"max_num_args": s.MaxArgs, "arg_name_length": s.ArgNameLength, "arg_length": s.ArgLength,
+		"total_arg_length": s.TotalArgLength, "max_file_size": s.MaxFileSize, "combined_file_sizes": s.CombinedFileSizes} {
+		if n > 0 {
+			set = append(set, name+"="+strconv.Itoa(n))
+		}
+	}
+	set = append(set, allowances(s)...)
+	slices.Sort(set)
+	w.b.WriteString(`SecAction "id:900990,phase:1,pass,nolog,t:none`)
+	for _, s := range set {
+		w.b.WriteString(",setvar:'tx." + s + "'")
+	}
+	w.text(`"`)
+}
+
+func flagged(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
+}
+
+// allowances are the lists of the protocol rules. What neither the policy nor
+// its profile says is left to the rule set.
+func allowances(s *config.RuleSet) (set []string) {
+	list := func(name string, values, balanced []string, before, after string) {
+		if len(values) == 0 && s.Profile == config.ProfileBalanced {
+			values = balanced
+		}
+		var parts []string
+		for _, v := range values {
+			parts = append(parts, before+v+after)
+		}
+		if len(parts) > 0 {
+			set = append(set, name+"="+strings.Join(parts, " "))
+		}
+	}
+	list("allowed_methods", s.AllowedMethods, balancedMethods, "", "")
+	list("allowed_request_content_type", s.AllowedContentTypes, balancedContentTypes, "|", "|")
+	list("allowed_http_versions", s.AllowedHTTPVersions, nil, "", "")
+	list("restricted_extensions", s.RestrictedExtensions, nil, "", "/")
+	list("restricted_headers_basic", s.RestrictedHeaders, balancedHeaders, "/", "/")
+	return set
+}
+
+// crs writes the Core Rule Set. Rules that an override moves below the
+// paranoia level, or takes the score from, are written otherwise.
+func (w *ruleWriter) crs(files []crsFile, s *config.RuleSet) {
+	changes := changedRules(s)
+	for _, f := range files {
+		if strings.HasPrefix(f.name, "REQUEST-949") {
+			w.enabled(files, changes, s)
+		}
+		for _, d := range f.rules {
+			switch {
+			case d.Rule != nil && changes[d.Rule.ID] == ruleMoved:
+			case d.Rule != nil && changes[d.Rule.ID] == ruleLogged:
+				w.rule(d.Rule, unscored)
+			case d.Rule != nil:
+				w.rule(d.Rule, func(raw string) string { return raw })
+			case d.Name == "SecMarker":
+				w.linef("SecMarker %q", d.Text)
+			}
+		}
+	}
+}
+
+func (w *ruleWriter) rule(r *seclang.Rule, edit func(string) string) {
+	w.text(edit(r.Raw))
+	for i := range r.Chain {
+		w.text(edit(r.Chain[i].Raw))
+	}
+}
+
+// ruleChange is how a rule is written otherwise.
+type ruleChange uint8
+
+const (
+	ruleKept   ruleChange = iota
+	ruleLogged            // without its score
+	ruleMoved             // enabled although it is above the paranoia level
+)
+
+// changedRules are the rules that overrides change in their text.
+func changedRules(s *config.RuleSet) map[int]ruleChange {
+	changes := map[int]ruleChange{}
+	for _, o := range orderedOverrides(s) {
+		for _, id := range overridden(&o) {
+			switch {
+			case o.State == config.OverrideDisabled || o.Action == config.OverrideOff:
+				delete(changes, id)
+			case o.State == config.OverrideEnabled:
+				changes[id] = ruleMoved
+			case o.Action == config.OverrideLog:
+				changes[id] = ruleLogged
+			}
+		}
+	}
+	return changes
+}
+
+// scoring are the settings by which a rule adds to a score.
+var scoring = regexp.MustCompile(`,\s*setvar:'?tx\.[a-z_]*score[a-z0-9_]*=\+[^',"]*'?`)
+
+// unscored takes the score from a rule.
+func unscored(raw string) string { return scoring.ReplaceAllString(raw, "") }
+
+var levelOfScore = regexp.MustCompile(`(tx\.inbound_anomaly_score_pl)[1-4]`)
+
+// enabled writes the rules that are on although they are above the paranoia
+// level: behind the rules of all levels, with a score that counts.
+func (w *ruleWriter) enabled(files []crsFile, changes map[int]ruleChange, s *config.RuleSet) {
+	for _, f := range files {
+		for _, d := range f.rules {
+			if d.Rule == nil || changes[d.Rule.ID] != ruleMoved {
+				continue
+			}
+			w.rule(d.Rule, func(raw string) string {
+				return levelOfScore.ReplaceAllString(raw, "${1}"+strconv.Itoa(s.Paranoia))
+			})
+		}
+	}
+}
+
+// orderedOverrides are the overrides with those of groups first: that of a
+// rule wins.
+func orderedOverrides(s *config.RuleSet) []config.RuleOverride {
+	list := slices.Clone(s.Overrides)
+	slices.SortStableFunc(list, func(a, b config.RuleOverride) int { return min(a.Rule, 1) - min(b.Rule, 1) })
+	return list
+}
+
+// overridden are the rules that an override is about.
+func overridden(o *config.RuleOverride) []int {
+	if o.Rule != 0 {
+		return []int{o.Rule}
+	}
+	return rulesOfGroup(o.Group)
+}
+
+// overrides removes rules and makes others block.
+func (w *ruleWriter) overrides(s *config.RuleSet) {
+	off, block := map[int]bool{}, map[int]bool{}
+	for _, o := range orderedOverrides(s) {
+		for _, id := range overridden(&o) {
+			off[id] = o.State == config.OverrideDisabled || o.Action == config.OverrideOff || off[id] && o.State == config.OverrideStateKept
+			block[id] = o.Action == config.OverrideBlock
+		}
+	}
+	for _, id := range slices.Sorted(members(off)) {
+		w.linef("SecRuleRemoveById %d", id)
+	}
+	for _, id := range slices.Sorted(members(block)) {
+		if !off[id] {
+			w.linef(`SecRuleUpdateActionById %d "deny,status:403"`, id)
+		}
+	}
+}
+
+// members yields the keys of a set that are in it.
+func members(set map[int]bool) func(func(int) bool) {
+	return func(yield func(int) bool) {
+		for id, in := range set {
+			if in && !yield(id) {
+				return
+			}
+		}
+	}
+}

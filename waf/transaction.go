@@ -1,0 +1,376 @@
+package waf
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/config"
+	"gatehouse/internal/httpmsg"
+	"gatehouse/waf/body"
+	"gatehouse/waf/custom"
+	"gatehouse/waf/index"
+	"gatehouse/waf/variables"
+)
+
+// Transaction is one request on its way past a policy, used by one goroutine
+// at a time.
+type Transaction struct {
+	p      *Policy
+	client Client
+
+	req    variables.Request
+	resp   variables.Response
+	reader reader
+	rules  custom.Evaluation
+	eval   index.Evaluation
+
+	kind     variables.Processor
+	passed   bool   // a custom rule allowed the request: nothing else is asked
+	decided  bool   // the request was judged
+	received int64  // bytes of the body so far
+	limit    int64  // of the body; 0: none
+	seen     []byte // the beginning of the body, in detection
+	hits     []CustomMatch
+	event    Event
+
+	respSeen bool // the response's body is to be inspected
+	took     time.Duration
+	outcome  Outcome
+}
+
+// Done ends the transaction; it must not be used any more.
+func (t *Transaction) Done() {
+	if cap(t.seen) > 64<<10 {
+		t.seen = nil
+	}
+	t.rules.Release()
+	clear(t.req.Headers)
+	*t = Transaction{p: t.p, reader: t.reader, rules: t.rules, eval: t.eval, seen: t.seen[:0],
+		req: variables.Request{Headers: t.req.Headers[:0], Cookies: t.req.Cookies[:0]}}
+	t.p.transactions.Put(t)
+}
+
+// Took is how long the policy has worked on the transaction.
+func (t *Transaction) Took() time.Duration { return t.took }
+
+// Outcome is what became of the request so far.
+func (t *Transaction) Outcome() Outcome { return t.outcome }
+
+// Head shows the head of the request.
+func (t *Transaction) Head(m *httpmsg.Request) Decision {
+	defer t.time(time.Now())
+	t.reader.request(m, &t.client, body.DefaultArgs, &t.req)
+	t.rules.Start(t.p.custom, &t.req, t.p.country)
+	if d, final := t.customRules(); final {
+		return d
+	}
+	if m.Body == httpmsg.BodyNone {
+		t.rules.BodyRead()
+		return t.judge()
+	}
+	return t.beforeBody(m)
+}
+
+// time notes how long something took.
+func (t *Transaction) time(since time.Time) {
+	d := time.Since(since)
+	t.took += d
+	t.p.Metrics.took(d)
+}
+
+// beforeBody decides on a request with a body from its head.
+func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
+	conf := &t.p.conf.RequestBody
+	contentType, _ := t.req.Header("content-type")
+	kind, _, err := body.KindOf(contentType)
+	if err != nil {
+		kind = variables.None
+	}
+	t.kind = kind
+	if conf.Enforce {
+		t.limit = int64(conf.MaxSize)
+		if kind == variables.Multipart {
+			t.limit = int64(conf.FileLimit)
+		}
+		if m.Body == httpmsg.BodyLength && m.ContentLength > t.limit {
+			return t.refuse(413, fmt.Sprintf("body of %d bytes is larger than %d", m.ContentLength, t.limit))
+		}
+	}
+	if !conf.Inspect || streams(contentType) {
+		t.rules.BodyRead()
+		d := t.judge()
+		d.Watch = t.limit > 0
+		return d
+	}
+	if t.p.prevents() {
+		return Decision{Action: Hold, Limit: conf.InspectLimit}
+	}
+	return Decision{Watch: true}
+}
+
+// streams reports whether a body is of a kind that must not be held, or has
+// no text for rules to look at.
+func streams(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	top, _, _ := strings.Cut(mediaType, "/")
+	switch {
+	case strings.HasPrefix(mediaType, "application/grpc"), mediaType == "application/octet-stream", mediaType == "application/offset+octet-stream",
+		strings.HasPrefix(mediaType, "application/x-git-"), mediaType == "application/protobuf", mediaType == "application/x-protobuf":
+		return true
+	case top == "image" && mediaType != "image/svg+xml", top == "video", top == "audio", top == "font":
+		return true
+	}
+	return false
+}
+
+// Body shows a piece of the request's body: after Hold its beginning in one
+// piece, then what follows. end says that the body ends with it.
+func (t *Transaction) Body(piece []byte, end bool) Decision {
+	defer t.time(time.Now())
+	t.received += int64(len(piece))
+	if t.passed {
+		return Decision{}
+	}
+	if t.limit > 0 && t.received > t.limit {
+		if !t.decided {
+			t.inspect(string(piece), false)
+		}
+		return t.refuse(413, fmt.Sprintf("body is larger than %d bytes", t.limit))
+	}
+	if t.decided {
+		return Decision{Watch: true}
+	}
+	if t.p.prevents() {
+		d := t.inspect(string(piece), end)
+		d.Watch = t.limit > 0
+		return d
+	}
+	return t.collect(piece, end)
+}
+
+// collect gathers the beginning of a body that is not held, and judges it
+// when there is enough.
+func (t *Transaction) collect(piece []byte, end bool) Decision {
+	limit := t.p.conf.RequestBody.InspectLimit
+	room := limit - len(t.seen)
+	t.seen = append(t.seen, piece[:min(len(piece), room)]...)
+	if end || len(t.seen) == limit {
+		return t.inspect(string(t.seen), end && len(piece) <= room)
+	}
+	return Decision{Watch: true}
+}
+
+// inspect judges the request with its body, or with the beginning of it.
+func (t *Transaction) inspect(text string, whole bool) Decision {
+	if !whole {
+		t.event.Partial = true
+		t.p.Metrics.Partial.Add(1)
+	}
+	if d, final := t.readBody(text, whole); final {
+		return d
+	}
+	t.rules.BodyRead()
+	if d, final := t.customRules(); final {
+		return d
+	}
+	return t.judge()
+}
+
+// readBody takes the body apart; final is set when it is refused.
+func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool) {
+	text, d, final = t.decode(text, whole)
+	if final {
+		return d, true
+	}
+	contentType, _ := t.req.Header("content-type")
+	lim := body.Limits{Strict: t.p.conf.RequestBody.Strict && whole, Force: true}
+	b, truncated, refused := body.Parse(t.kind, contentType, text, lim)
+	if refused != nil {
+		if d := t.refuse(refused.Status, refused.Reason); d.Action != Pass {
+			return d, true
+		}
+		lim.Strict = false
+		b, truncated, _ = body.Parse(t.kind, contentType, text, lim)
+	}
+	if !whole {
+		b.Error, b.StrictError = "", false // its end is missing, which is not its fault
+	}
+	t.req.Body = b
+	t.req.ArgsTruncated = t.req.ArgsTruncated || truncated
+	return Decision{}, false
+}
+
+// decode undoes the content coding of a body.
+func (t *Transaction) decode(text string, whole bool) (decoded string, d Decision, final bool) {
+	coding, ok := t.req.Header("content-encoding")
+	if !ok || coding == "" || strings.EqualFold(coding, "identity") {
+		return text, Decision{}, false
+	}
+	if t.p.conf.ContentEncoding == config.ContentEncodingRefuse {
+		d = t.refuse(415, "body with content coding "+coding)
+		return text, d, d.Action != Pass
+	}
+	if !whole {
+		d = t.refuse(413, "body with content coding "+coding+" is larger than what is inspected")
+		return text, d, d.Action != Pass
+	}
+	data, err := body.Decode(coding, []byte(text), body.DecodeLimits{Size: t.p.conf.RequestBody.MaxSize})
+	if err != nil {
+		status := 400
+		if r, ok := errors.AsType[*body.Refusal](err); ok {
+			status = r.Status
+		}
+		d = t.refuse(status, "content coding "+coding+": "+err.Error())
+		return text, d, d.Action != Pass
+	}
+	return string(data), Decision{}, false
+}
+
+// customRules asks the custom rules that can be decided now; final is set
+// when one of them decides.
+func (t *Transaction) customRules() (d Decision, final bool) {
+	for m, ok := t.rules.Next(); ok; m, ok = t.rules.Next() {
+		if d, final = t.customMatch(&m); final {
+			return d, true
+		}
+	}
+	return Decision{}, false
+}
+
+// customMatch does what a custom rule that matches says.
+func (t *Transaction) customMatch(m *custom.Match) (d Decision, final bool) {
+	if m.Rule.RateLimit {
+		return t.rateLimit(m)
+	}
+	t.note(m)
+	switch m.Rule.Action {
+	case custom.Allow:
+		t.passed, t.decided = true, true
+		t.event.Custom = m.Rule.Name
+		t.report(Allowed, "custom rule "+m.Rule.Name)
+		return Decision{}, true
+	case custom.Block:
+		t.event.Custom = m.Rule.Name
+		return t.block(t.p.blocked, Blocked, "custom rule "+m.Rule.Name), t.p.prevents()
+	case custom.JSChallenge:
+		return t.challenge(m.Rule.Name)
+	}
+	return Decision{}, false
+}
+
+// note keeps a custom rule that matched, for the log.
+func (t *Transaction) note(m *custom.Match) {
+	c := CustomMatch{Rule: m.Rule.Name, Action: m.Rule.Action.String()}
+	for _, h := range m.Hits {
+		c.Why = append(c.Why, h.String())
+	}
+	t.hits = append(t.hits, c)
+}
+
+// judge asks the managed rules.
+func (t *Transaction) judge() Decision {
+	t.decided = true
+	p := t.p
+	p.Metrics.Judged.Add(1)
+	accelerated := p.conf.Acceleration != config.AccelerationOff
+	jm, err := p.judge.request(t.client.Trace, &t.req, &t.eval, accelerated)
+	if err != nil {
+		return t.failed(err)
+	}
+	if accelerated && p.sampled() {
+		t.verify(&jm)
+	}
+	return t.obey(&jm)
+}
+
+// verify judges the request without the index, and counts a difference. What
+// the rule engine says counts.
+func (t *Transaction) verify(jm *Judgement) {
+	plain, err := t.p.judge.request(t.client.Trace, &t.req, nil, false)
+	if err != nil {
+		return // it is counted when it happens without sampling, too
+	}
+	t.p.Metrics.Verified.Add(1)
+	if !jm.equals(&plain) {
+		t.p.Metrics.Differences.Add(1)
+		t.event.Reason = "the index judges otherwise: " + jm.String() + " instead of " + plain.String()
+		*jm = plain
+	}
+}
+
+// obey reports what the managed rules say, and does it.
+func (t *Transaction) obey(jm *Judgement) Decision {
+	if jm.Asked {
+		t.p.Metrics.Asked.Add(1)
+	}
+	t.event.Matches, t.event.Score, t.event.RuleID = jm.Matches, jm.Score, jm.RuleID
+	switch {
+	case jm.Blocked:
+		status := t.p.blocked
+		if jm.Status != 0 && jm.Status != 403 {
+			status = jm.Status
+		}
+		d := t.block(status, Blocked, "rule "+strconv.Itoa(jm.RuleID)+", score "+strconv.Itoa(jm.Score))
+		if jm.Drop && d.Action == Block {
+			d.Action = Drop
+		}
+		return d
+	case len(jm.Matches) > 0 || len(t.hits) > 0 || t.event.Reason != "":
+		t.report(Matched, t.event.Reason)
+	default:
+		t.p.Metrics.Outcomes[Allowed].Add(1)
+	}
+	return Decision{}
+}
+
+// block reports a block, which detection only logs.
+func (t *Transaction) block(status int, o Outcome, reason string) Decision {
+	t.decided = true
+	if !t.p.prevents() {
+		t.report(Detected, reason)
+		return Decision{}
+	}
+	t.report(o, reason)
+	d := Decision{Action: Block, Status: status, Reason: "waf: " + reason}
+	if status == t.p.blocked {
+		d.Page = t.p.page
+	}
+	return d
+}
+
+// refuse reports a body that is not let pass for what it is rather than what
+// it says.
+func (t *Transaction) refuse(status int, reason string) Decision {
+	d := t.block(status, Refused, reason)
+	if d.Action == Pass {
+		t.decided = false // detection goes on
+	}
+	return d
+}
+
+// failed reports an error of the firewall itself: the request is refused
+// unless the policy says otherwise.
+func (t *Transaction) failed(err error) Decision {
+	t.p.Metrics.Errors.Add(1)
+	t.report(Failed, err.Error())
+	if t.p.conf.OnEngineError == config.EngineErrorsOpen || !t.p.prevents() {
+		return Decision{}
+	}
+	return Decision{Action: Block, Status: 500, Reason: "waf: the request could not be judged"}
+}
+
+// report logs and counts what became of the request.
+func (t *Transaction) report(o Outcome, reason string) {
+	e := &t.event
+	e.Time, e.Trace, e.Policy, e.Mode = t.p.now(), t.client.Trace, t.p.conf.Name, t.p.conf.Mode
+	e.Outcome, e.Reason, e.Request, e.Hits, e.Duration = o, reason, &t.req, t.hits, t.took
+	t.p.Metrics.count(e)
+	t.outcome = max(t.outcome, o)
+	t.p.log(e)
+	t.event = Event{Partial: e.Partial, Response: e.Response}
+	t.hits = nil
+}
