@@ -38,6 +38,7 @@ type app struct {
 	source   source
 	metrics  *telemetry.Metrics
 	access   *telemetry.AccessLog
+	wafLog   *telemetry.AccessLog
 	gateway  *l7.Gateway
 	health   *health.Table
 	tickets  *tlscert.Tickets
@@ -58,6 +59,8 @@ func newApp(log *slog.Logger, src source) *app {
 	rand.Read(a.secret[:])
 	quiet, _ := telemetry.OpenOutput("stderr") // until a configuration says where; stderr needs no opening
 	a.access = telemetry.NewAccessLog(quiet, config.AccessOff, telemetry.AccessLogOptions{Logger: log})
+	quiet, _ = telemetry.OpenOutput("stderr")
+	a.wafLog = telemetry.NewAccessLog(quiet, config.AccessJSON, telemetry.AccessLogOptions{Name: "waf log", Logger: log})
 	a.gateway = l7.NewGateway(log, a.access)
 	return a
 }
@@ -115,11 +118,17 @@ func (a *app) commit(prev, next *running, b *build) {
 	if next.output != nil {
 		a.access.Use(next.output, next.conf.Logs.Access.Format)
 	}
+	if next.wafOutput != nil {
+		a.wafLog.Use(next.wafOutput, config.AccessJSON)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	next.stopCerts = cancel
 	go next.certs.Run(ctx)
 	if prev.snapshot != nil {
-		prev.snapshot.Closed = func() { a.closePools(prev) }
+		prev.snapshot.Closed = func() {
+			a.closePools(prev)
+			prev.closePolicies()
+		}
 	}
 	a.gateway.Use(next.snapshot)
 	b.metrics.Commit()
@@ -175,6 +184,17 @@ func (a *app) closePools(old *running) {
 			defer a.leaving.Done()
 			p.Close(context.Background()) // bounded by the pool's drain time
 		}()
+	}
+}
+
+// closePolicies gives up the firewall policies of a configuration that nobody
+// uses any more, and its database of places.
+func (r *running) closePolicies() {
+	for _, p := range r.policies {
+		p.Close()
+	}
+	if r.places != nil {
+		r.places.Close()
 	}
 }
 

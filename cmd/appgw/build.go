@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/dnslb/geo"
 	"gatehouse/health"
 	"gatehouse/health/probe"
 	"gatehouse/internal/cidr"
@@ -30,6 +31,7 @@ import (
 	"gatehouse/proxy"
 	"gatehouse/proxy/http1"
 	"gatehouse/proxy/l7"
+	"gatehouse/waf"
 )
 
 // poolKey names a pool of the proxy: a backend pool under backend settings.
@@ -47,6 +49,9 @@ type running struct {
 	stopCerts context.CancelFunc
 	snapshot  *l7.Snapshot
 	output    *telemetry.Output // of the access log, when it is to change
+	policies  map[string]*waf.Policy
+	places    *geo.Database     // of addresses
+	wafOutput *telemetry.Output // of the firewall's log, when it is to change
 }
 
 // frontend is an address that is listened on.
@@ -116,6 +121,8 @@ func (b *build) run(ctx context.Context) (*running, error) {
 	b.loadSecret()
 	b.loadCertificates()
 	b.openAccessLog()
+	b.openWAFLog()
+	b.loadPolicies()
 	snap := &l7.Snapshot{
 		Options: http1.Options{
 			Limits:      http1.Limits{HeadBytes: b.conf.Limits.HeadBytes, Fields: b.conf.Limits.Fields, URLBytes: b.conf.Limits.URLBytes},
@@ -353,7 +360,7 @@ func (b *build) openAccessLog() {
 		return
 	}
 	if b.dry {
-		b.checkAccessLog(want)
+		b.checkLogPlace("logs.access.output", want.Output)
 		return
 	}
 	out, err := telemetry.OpenOutput(want.Output)
@@ -365,16 +372,16 @@ func (b *build) openAccessLog() {
 	b.undo = append(b.undo, func() { out.Close() })
 }
 
-// checkAccessLog looks, without making the file, whether there is a place for
+// checkLogPlace looks, without making the file, whether there is a place for
 // it.
-func (b *build) checkAccessLog(want config.AccessLog) {
-	if want.Output == "stdout" || want.Output == "stderr" {
+func (b *build) checkLogPlace(path, output string) {
+	if output == "stdout" || output == "stderr" {
 		return
 	}
-	if info, err := os.Stat(filepath.Dir(want.Output)); err != nil {
-		b.fail("logs.access.output", "%w", err)
+	if info, err := os.Stat(filepath.Dir(output)); err != nil {
+		b.fail(path, "%w", err)
 	} else if !info.IsDir() {
-		b.fail("logs.access.output", "%s is not a directory", filepath.Dir(want.Output))
+		b.fail(path, "%s is not a directory", filepath.Dir(output))
 	}
 }
 
@@ -522,7 +529,7 @@ func (b *build) target(c *config.Listener, rule *config.Rule, a config.Action) *
 	}
 	key := poolKey{a.BackendPool, a.BackendSettings}
 	return &l7.Target{
-		Pool: b.pool(key), Settings: b.compiled[key],
+		Pool: b.pool(key), Settings: b.compiled[key], Stages: b.stages(c, a),
 		Metrics: b.metrics.Route(c.Name, rule.Name, a.BackendPool),
 	}
 }

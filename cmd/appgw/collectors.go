@@ -14,6 +14,12 @@ func (a *app) registerCollectors() error {
 	if err := a.metrics.Register(a.access); err != nil {
 		return err
 	}
+	if err := a.metrics.Register(a.wafLog); err != nil {
+		return err
+	}
+	if err := a.metrics.Register(&wafCollector{a}); err != nil {
+		return err
+	}
 	return a.metrics.Register(&backendCollector{a})
 }
 

@@ -56,7 +56,7 @@ func serve(ctx context.Context, src source, started func(*config.Gateway)) error
 	}
 	d := &daemon.Daemon{
 		Log: a.log, Tasks: []daemon.Task{&gatewayTask{a: a, started: started}},
-		Reloader: reloader, Upgrader: a.upgrader, Notifier: notifier, Reopen: a.access.Reopen,
+		Reloader: reloader, Upgrader: a.upgrader, Notifier: notifier, Reopen: a.reopenLogs,
 		Drain: func() time.Duration { return a.running().conf.Drain },
 	}
 	if d.Support, err = a.support(d, reloader); err != nil {
@@ -65,6 +65,9 @@ func serve(ctx context.Context, src source, started func(*config.Gateway)) error
 	return d.Run(ctx)
 }
 
+// reopenLogs opens the files of the logs again, after they were renamed.
+func (a *app) reopenLogs() error { return errors.Join(a.access.Reopen(), a.wafLog.Reopen()) }
+
 // startError names each error of a configuration on its own line.
 func startError(err error) error {
 	return fmt.Errorf("the configuration is refused:\n%w", err)
@@ -72,7 +75,7 @@ func startError(err error) error {
 
 // support are the tasks that the gateway leans on.
 func (a *app) support(d *daemon.Daemon, reloader *daemon.Reloader) ([]daemon.Task, error) {
-	tasks := []daemon.Task{a.access, a.tickets,
+	tasks := []daemon.Task{a.access, a.wafLog, a.tickets,
 		task("housekeeping", a.gateway.Run),
 		task("probes", func(ctx context.Context) error { a.health.Run(ctx); return nil }),
 	}
