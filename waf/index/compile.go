@@ -20,7 +20,7 @@ type Options struct {
 
 // Compile makes an index of rules, which are in the order in which they run.
 func Compile(items []seclang.Item, o Options) (*Index, error) {
-	c := &compiler{Options: o, ix: &Index{steps: newSteps(), constants: map[string]string{}}}
+	c := &compiler{Options: o, ix: &Index{steps: newSteps(), memory: newMemory(), constants: map[string]string{}}}
 	first, last := 1, 2
 	if o.Response {
 		c.phase(items, 1)

@@ -15,6 +15,10 @@ type Evaluation struct {
 	resp       *variables.Response
 	candidates bits
 	touched    bits // rules whose first link matches
+	mine       bits // those of them that the value in hand matches
+	mineList   []uint16
+	tried      bits // rules whose first link was tried on the text in hand
+	triedList  []uint16
 	groups     []group
 	groupOf    [maxSteps]int8 // by step, while a value is looked at
 	hits       hits
@@ -55,6 +59,8 @@ func (e *Evaluation) Run(ix *Index, r *variables.Request, p *variables.Response)
 	e.ix, e.req, e.resp = ix, r, p
 	e.candidates.reset(len(ix.rules))
 	e.touched.reset(len(ix.rules))
+	e.mine.reset(len(ix.rules))
+	e.tried.reset(len(ix.rules))
 	e.hits.reset(len(ix.byLiteral))
 	for c := range numCollections {
 		if pl := &ix.plans[c]; len(pl.order) > 0 {
@@ -77,24 +83,47 @@ func (e *Evaluation) decide() {
 	}
 }
 
-// value looks at one value.
+// value looks at one value, unless what it matches is remembered.
 func (e *Evaluation) value(c collection, pl *plan, name, text string) {
+	if len(text) > memoryText || len(name) > memoryText {
+		e.look(c, pl, name, text)
+		return
+	}
+	hash := e.ix.memory.hash(c, name, text)
+	if known := e.ix.memory.find(hash, c, name, text); known != nil {
+		for _, n := range known.touched {
+			e.touched.add(int(n))
+		}
+		return
+	}
+	e.look(c, pl, name, text)
+	e.ix.memory.keep(hash, c, name, text, e.mineList)
+}
+
+// look finds the rules whose first link a value matches.
+func (e *Evaluation) look(c collection, pl *plan, name, text string) {
+	e.mineList = e.mineList[:0]
 	e.transformed(pl, text)
 	e.lower = appendLower(e.lower[:0], name)
+	var named []*link
+	if pl.byName != nil && name != "" {
+		named = pl.byName[string(e.lower)]
+	}
 	for i := range e.groups {
 		g := &e.groups[i]
 		if pl.scan {
 			e.literals(c, g)
 		}
 		e.try(pl.plain, c, g)
-	}
-	if pl.byName == nil || name == "" {
-		return
-	}
-	if links := pl.byName[string(e.lower)]; links != nil {
-		for i := range e.groups {
-			e.try(links, c, &e.groups[i])
+		e.try(named, c, g)
+		for _, n := range e.triedList {
+			e.tried[n/64] = 0
 		}
+		e.triedList = e.triedList[:0]
+	}
+	for _, n := range e.mineList {
+		e.touched.add(int(n))
+		e.mine[n/64] = 0
 	}
 }
 
@@ -158,14 +187,30 @@ func (e *Evaluation) literals(c collection, g *group) {
 	e.ix.words.scan(text, &e.hits)
 	for _, lit := range e.hits.list {
 		for _, l := range e.ix.byLiteral[lit] {
-			if !l.from.has(c) || !l.way.meets(g.steps) || e.touched.has(l.rule.number) || !l.possible(g.class) || !l.takes(c, e.lower) {
-				continue
-			}
-			if l.need.exact || l.op.Match(g.text) {
-				e.touched.add(l.rule.number)
+			if l.from.has(c) && l.way.meets(g.steps) && e.open(l) && l.possible(g.class) && l.takes(c, e.lower) {
+				e.tryOn(l, g)
 			}
 		}
 	}
+}
+
+// open reports whether it is not known yet whether a link matches the text in
+// hand.
+func (e *Evaluation) open(l *link) bool {
+	n := l.rule.number
+	return !e.mine.has(n) && !e.tried.has(n)
+}
+
+// tryOn tries a link on a text.
+func (e *Evaluation) tryOn(l *link, g *group) {
+	n := l.rule.number
+	if l.need.exact || l.op.Match(g.text) != l.negate {
+		e.mine.add(n)
+		e.mineList = append(e.mineList, uint16(n))
+		return
+	}
+	e.tried.add(n)
+	e.triedList = append(e.triedList, uint16(n))
 }
 
 // relativeBytes begin the two letters outside ASCII that are another case of
@@ -178,11 +223,8 @@ var (
 // try tries links on a text.
 func (e *Evaluation) try(links []*link, c collection, g *group) {
 	for _, l := range links {
-		if !l.way.meets(g.steps) || e.touched.has(l.rule.number) || !l.possible(g.class) || !l.takes(c, e.lower) {
-			continue
-		}
-		if l.opaque || l.op.Match(g.text) != l.negate {
-			e.touched.add(l.rule.number)
+		if l.way.meets(g.steps) && e.open(l) && l.possible(g.class) && l.takes(c, e.lower) {
+			e.tryOn(l, g)
 		}
 	}
 }

@@ -27,6 +27,7 @@ type Index struct {
 	rules     []*rule // those that are decided by the message
 	counting  []*rule // those of them that begin with a count
 	constants map[string]string
+	memory    *memory
 	dirty     bool // a rule that does not depend on the message matches, and is seen
 }
 
