@@ -19,6 +19,7 @@ const (
 	Challenged                 // has to solve the JavaScript challenge
 	Refused                    // its body could be read in two ways, or is too large
 	Failed                     // could not be judged: an error of the firewall
+	// NumOutcomes is how many there are.
 	NumOutcomes = iota
 )
 

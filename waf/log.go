@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -153,11 +154,13 @@ func modeName(m config.WAFMode) string {
 }
 
 func appendLine(dst []byte, l *line) []byte {
-	text, err := json.Marshal(l)
-	if err != nil {
+	b := bytes.NewBuffer(dst)
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(l); err != nil {
 		return dst // it has only texts and numbers
 	}
-	return append(append(dst, text...), '\n')
+	return b.Bytes()
 }
 
 // bounded is the beginning of a text, as UTF-8.

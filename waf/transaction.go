@@ -85,14 +85,10 @@ func (t *Transaction) time(since time.Time) {
 func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 	conf := &t.p.conf.RequestBody
 	contentType, _ := t.req.Header("content-type")
-	kind, _, err := body.KindOf(contentType)
-	if err != nil {
-		kind = variables.None
-	}
-	t.kind = kind
+	t.kind = t.kindOfBody()
 	if conf.Enforce {
 		t.limit = int64(conf.MaxSize)
-		if kind == variables.Multipart {
+		if t.kind == variables.Multipart {
 			t.limit = int64(conf.FileLimit)
 		}
 		if m.Body == httpmsg.BodyLength && m.ContentLength > t.limit {
@@ -109,6 +105,16 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 		return Decision{Action: Hold, Limit: conf.InspectLimit}
 	}
 	return Decision{Watch: true}
+}
+
+// kindOfBody is how the body is to be read.
+func (t *Transaction) kindOfBody() variables.Processor {
+	contentType, _ := t.req.Header("content-type")
+	kind, _, err := body.KindOf(contentType)
+	if err != nil {
+		return variables.None // read as a form, so that rules find it in REQUEST_BODY
+	}
+	return kind
 }
 
 // streams reports whether a body is of a kind that must not be held, or has

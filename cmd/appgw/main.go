@@ -79,7 +79,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRunCommand(), newDemoCommand(), newProxyCommand(), newCheckCommand(), newExplainCommand(),
+	root.AddCommand(newRunCommand(), newDemoCommand(), newProxyCommand(), newCheckCommand(), newExplainCommand(), newWAFCommand(),
 		newSchemaCommand(), newStatusCommand(), newBackendsCommand(), newReloadCommand(),
 		newDrainCommand(), newUndrainCommand(), newUpgradeCommand(), newVersionCommand())
 	root.SetVersionTemplate(versionLine() + "\n")

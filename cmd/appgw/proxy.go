@@ -18,6 +18,7 @@ func newProxyCommand() *cobra.Command {
 		Short: "Put the gateway in front of an application, without a configuration file",
 		Example: `  appgw proxy --from :8080 --to http://127.0.0.1:3000
   appgw proxy --from :8080 --to http://10.0.0.4:3000,http://10.0.0.5:3000 --affinity
+  appgw proxy --from :8080 --to http://127.0.0.1:3000 --waf prevention
   appgw proxy --from :443 --to http://127.0.0.1:3000 --path /api=http://127.0.0.1:4000 --tls-cert site.crt --tls-key site.key`,
 		Args: noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +38,7 @@ func newProxyCommand() *cobra.Command {
 	f.BoolVar(&flags.Affinity, "affinity", false, "keep each client on one backend by a cookie")
 	f.StringVar(&flags.TLSCert, "tls-cert", "", "PEM file with the certificate chain: listen with HTTPS")
 	f.StringVar(&flags.TLSKey, "tls-key", "", "PEM file with the key of --tls-cert")
-	f.StringVar(&flags.WAF, "waf", "off", "web application firewall: off (others are not available in this version)")
+	f.StringVar(&flags.WAF, "waf", "off", "web application firewall: prevention, detection or off")
 	f.StringVar(&flags.Admin, "admin", "", "admin address (default 127.0.0.1:9901, or off)")
 	f.BoolVar(&show, "print-config", false, "print the configuration that the flags stand for, and exit")
 	cmd.MarkFlagRequired("to")

@@ -84,6 +84,10 @@ func TestAmbiguousBodiesAreRefused(t *testing.T) {
 		{"byte order mark and a line", variables.XML, xmlType, "\ufeff\n<a/>", ""},
 		{"nested 33 deep in XML", variables.XML, xmlType, strings.Repeat("<a>", 33) + strings.Repeat("</a>", 33), reasonXMLDepth},
 
+		{"long tag with a name in Greek", variables.XML, xmlType, "<α " + strings.Repeat("b='' ", 20000) + "/>", reasonXMLSize},
+		{"many tags with a name in Greek", variables.XML, xmlType, "<a>" + strings.Repeat("<α/>", 40000) + "</a>", reasonXMLSize},
+		{"a name in Greek", variables.XML, xmlType, "<α>x</α>", ""},
+
 		{"no boundary", variables.Multipart, "multipart/form-data", "--B--", reasonBoundary},
 		{"boundary of 71 characters", variables.Multipart, quoted, "--B--", reasonBoundary},
 		{"boundary that ends in a space", variables.Multipart, `multipart/form-data; boundary="B "`, "--B--", reasonBoundary},
