@@ -63,6 +63,7 @@ func TestAmbiguousBodiesAreRefused(t *testing.T) {
 		{"entity of HTML", variables.XML, xmlType, "<a>&eacute;</a>", reasonXMLSyntax},
 		{"entities of XML", variables.XML, xmlType, "<a>&lt;&gt;&amp;&quot;&apos;&#60;</a>", ""},
 		{"attribute twice", variables.XML, xmlType, "<a b='1' c='2' b='3'/>", reasonXMLAttribute},
+		{"attribute twice in a tag that stays open", variables.XML, xmlType, "<a b='1' b='3'>x</a>", reasonXMLAttribute},
 		{"attribute twice among many", variables.XML, xmlType, "<a b='' c='' d='' e='' f='' g='' h='' i='' j='' b=''/>", reasonXMLAttribute},
 		{"encoding UTF-8", variables.XML, xmlType, `<?xml version="1.0" encoding="utf-8"?><a/>`, ""},
 		{"encoding ISO-8859-1", variables.XML, xmlType, `<?xml version="1.0" encoding="ISO-8859-1"?><a/>`, ""},

@@ -170,9 +170,6 @@ func (r *xmlReader) wellFormed(token xml.Token) bool {
 		if r.depth == 0 {
 			r.roots++
 		}
-		if r.roots > 1 {
-			return r.fail(reasonXMLSyntax)
-		}
 		if attributeTwice(t.Attr) {
 			return r.fail(reasonXMLAttribute)
 		}

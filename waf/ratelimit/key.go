@@ -1,7 +1,7 @@
 package ratelimit
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
 	"net/netip"
 )
 
@@ -26,20 +26,16 @@ func Address(addr netip.Addr, bits int) Key {
 }
 
 // Text is the key of a text, such as a country. One of up to 15 bytes is its
-// own key; longer ones are hashed, with a seed of this process.
+// own key; of longer ones it is a part of their SHA-256.
 func Text(text string) (k Key) {
-	if len(text) < len(k) {
-		copy(k[:], text)
-		k[len(k)-1] = byte(len(text)) // "" and "\x00" differ
+	end := len(k) - 1
+	if len(text) > end {
+		sum := sha256.Sum256([]byte(text))
+		copy(k[:], sum[:])
+		k[end] |= 0x80 // no length of a short text
 		return k
 	}
-	for i := range 2 {
-		var h maphash.Hash
-		h.SetSeed(seed)
-		h.WriteByte(byte(i))
-		h.WriteString(text)
-		putUint64(k[8*i:], h.Sum64())
-	}
-	k[len(k)-1] |= 0x80 // no length of a short text
+	copy(k[:], text)
+	k[end] = byte(len(text)) // "" and "\x00" differ
 	return k
 }

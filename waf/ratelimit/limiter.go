@@ -15,14 +15,14 @@ type Settings struct {
 	// milliseconds count as 15.
 	Window time.Duration
 	// Groups is how many groups are counted at the same time; if zero,
-	// 1048576. A group takes some 130 bytes from its first request until,
-	// one to two windows after its last, the place is needed or others
-	// come.
+	// 1048576. A group takes 100 to 200 bytes from its first request
+	// until it is idle, which it is a window after its last, and others
+	// come: each that comes removes up to four idle ones.
 	//
-	// When there is no room, further groups are counted as if they were
-	// one (in each of 64 parts of the table): those who came first are
-	// served as ever, and newcomers together do not pass a limit by being
-	// many. [Stats] has their number.
+	// The table has 64 parts, and a group belongs in one of them. When it
+	// has no room, further groups are counted there as if they were one:
+	// those who came first are served as ever, and nobody passes a limit by
+	// being many. [Stats] has the number of such requests.
 	Groups int
 }
 
