@@ -18,7 +18,7 @@ func (w *ruleWriter) exclusions(s *config.RuleSet) {
 		x := &s.Exclusions[i]
 		for _, rules := range ruleLists(x.Rules, x.Groups) {
 			for _, target := range excluded(x) {
-				w.linef("SecRuleUpdateTargetById %s %q", rules, target)
+				w.linef(`SecRuleUpdateTargetById %s "%s"`, rules, quoted(target))
 			}
 		}
 	}

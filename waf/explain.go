@@ -54,7 +54,7 @@ func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanatio
 		}
 		defer j.release()
 	}
-	shadow := &Policy{conf: &quiet, judge: j, custom: p.custom, blocked: p.blocked, Metrics: new(Metrics), services: p.services}
+	shadow := &Policy{conf: &quiet, judge: j, custom: p.custom, blocked: p.blocked, Metrics: newMetrics(), services: p.services}
 	shadow.log = func(*Event) {}
 	t := &Transaction{p: shadow, client: c}
 	x := &Explanation{Policy: p.conf.Name, Mode: p.conf.Mode.String(), Verdict: "pass", Reason: "no rule matches", Limit: p.conf.RuleSet.InboundThreshold}
@@ -207,35 +207,25 @@ type RuleState struct {
 }
 
 // Rules is the catalogue of managed rules, in the order in which they run.
-func (p *Policy) Rules() ([]RuleState, error) {
-	files, err := crsFiles()
-	if err != nil {
-		return nil, err
-	}
+func (p *Policy) Rules() (list []RuleState) {
 	indexed := map[int]bool{}
 	for _, id := range append(p.judge.requests.Rules(), p.judge.responses.Rules()...) {
 		indexed[id] = true
 	}
-	changes := changedRules(&p.conf.RuleSet)
-	var list []RuleState
-	for _, f := range files {
-		for _, d := range f.rules {
-			if d.Rule == nil || levelOf(d.Rule.Tags) == 0 || d.Rule.Msg == "" {
-				continue
-			}
-			s := RuleState{ID: d.Rule.ID, Group: groupOf(d.Rule.ID), Level: levelOf(d.Rule.Tags), Phase: d.Rule.Phase, Severity: d.Rule.Severity,
-				Message: d.Rule.Msg, State: "off", Action: "anomaly", Indexed: indexed[d.Rule.ID]}
-			if r := p.judge.rules[d.Rule.ID]; r != nil && (indexed[d.Rule.ID] || s.Level <= p.conf.RuleSet.DetectionParanoia) {
-				s.State = "on"
-				if r.Disruptive == "deny" {
-					s.Action = "block"
-				}
-			}
-			if changes[d.Rule.ID] == ruleLogged {
-				s.Action = "log"
-			}
-			list = append(list, s)
+	changes := changesOf(&p.conf.RuleSet)
+	for _, r := range managedRules() {
+		s := RuleState{ID: r.ID, Group: groupOf(r.ID), Level: levelOf(r.Tags), Phase: r.Phase, Severity: r.Severity,
+			Message: r.Msg, State: "off", Action: "anomaly", Indexed: indexed[r.ID]}
+		switch changes[r.ID] {
+		case ruleLogged:
+			s.Action = "log"
+		case ruleBlocks:
+			s.Action = "block"
 		}
+		if p.judge.rules[r.ID] != nil && (changes[r.ID] == ruleEnabled || s.Level <= p.conf.RuleSet.DetectionParanoia) {
+			s.State = "on"
+		}
+		list = append(list, s)
 	}
-	return list, nil
+	return list
 }

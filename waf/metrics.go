@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"gatehouse/waf/azure"
 )
 
 // Metrics count what a policy does. All are safe for concurrent use.
@@ -19,27 +21,37 @@ type Metrics struct {
 	Nanoseconds atomic.Uint64              // that judging took
 }
 
-// groupCounters has a counter for each group of rules.
-type groupCounters [32]atomic.Uint64
+func newMetrics() *Metrics { return &Metrics{Groups: newGroupCounters()} }
+
+// groupCounters has a counter for each group of rules, and one for the rest.
+type groupCounters struct {
+	names  []string
+	counts []atomic.Uint64
+}
+
+func newGroupCounters() (c groupCounters) {
+	for _, g := range azure.Groups() {
+		c.names = append(c.names, g.Short)
+	}
+	c.names = append(c.names, "other")
+	c.counts = make([]atomic.Uint64, len(c.names))
+	return c
+}
 
 // add counts a match of a group.
 func (c *groupCounters) add(name string) {
-	c[groupNumber(name)].Add(1)
+	i := slices.Index(c.names, name)
+	if i < 0 {
+		i = len(c.names) - 1
+	}
+	c.counts[i].Add(1)
 }
 
 // Each calls yield for every group with what was counted.
 func (c *groupCounters) Each(yield func(group string, n uint64)) {
-	for i := range groups {
-		yield(groups[i].name, c[i].Load())
+	for i, name := range c.names {
+		yield(name, c.counts[i].Load())
 	}
-	yield("other", c[len(groups)].Load())
-}
-
-func groupNumber(name string) int {
-	if i := slices.IndexFunc(groups, func(g group) bool { return g.name == name }); i >= 0 {
-		return i
-	}
-	return len(groups)
 }
 
 // count counts an event.

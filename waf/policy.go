@@ -11,18 +11,21 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/waf/challenge"
 	"gatehouse/waf/custom"
+	"gatehouse/waf/ratelimit"
 )
 
 // Policy is a compiled policy. It is safe for concurrent use.
 type Policy struct {
-	conf     *config.WAFPolicy
-	judge    *judge
-	custom   *custom.Set
-	limiters map[string]limiter // of rate limit rules, by name
-	page     *Page
-	blocked  int // the status of a block
-	notes    []string
+	conf       *config.WAFPolicy
+	judge      *judge
+	custom     *custom.Set
+	limiters   map[string]*ratelimit.Limiter // of rate limit rules, by name
+	page       *Page
+	blocked    int // the status of a block
+	challenger *challenge.Challenger
+	notes      []string
 	services
 	Metrics *Metrics // go on over reloads
 
@@ -73,14 +76,19 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 		}
 	}
 	p.page = blockPage(&c.BlockResponse, file)
+	p.notes = azureNotes(&c.RuleSet)
+	p.limiters = limitersOf(c, o.Previous)
 	var err error
 	if p.custom, err = custom.Compile(customRules(c.CustomRules)); err != nil {
 		errs = append(errs, fmt.Errorf("customRules: %w", err))
 	}
+	if p.challenger, err = newChallenger(c, o.Secret); err != nil {
+		errs = append(errs, err)
+	}
 	if p.judge, err = shareJudge(c, o.Previous); err != nil {
 		errs = append(errs, fmt.Errorf("ruleSet: %w", err))
 	}
-	p.Metrics = new(Metrics)
+	p.Metrics = newMetrics()
 	if o.Previous != nil {
 		p.Metrics = o.Previous.Metrics
 	}

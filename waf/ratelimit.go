@@ -8,20 +8,32 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/waf/custom"
+	"gatehouse/waf/ratelimit"
 )
 
-// limiter counts the requests of each key in a sliding window.
-type limiter interface {
-	// Allow counts a request and reports whether it is within the limit; if
-	// not, when the next one will be.
-	Allow(key string, now time.Time) (ok bool, retryAfter time.Duration)
+// limitersOf makes the limiters of a policy's rate limit rules. They go on
+// counting where those of the policy before it are.
+func limitersOf(c *config.WAFPolicy, previous *Policy) map[string]*ratelimit.Limiter {
+	limiters := map[string]*ratelimit.Limiter{}
+	for i := range c.CustomRules {
+		r := &c.CustomRules[i]
+		if r.Type != config.RateLimitRule {
+			continue
+		}
+		var old *ratelimit.Limiter
+		if previous != nil {
+			old = previous.limiters[r.Name]
+		}
+		limiters[r.Name] = ratelimit.Keep(old, ratelimit.Settings{Requests: r.Rate.Requests, Window: r.Rate.Per})
+	}
+	return limiters
 }
 
 // rateLimit counts a request that a rate limit rule matches, and acts when it
 // is over the limit.
 func (t *Transaction) rateLimit(m *custom.Match) (d Decision, final bool) {
 	conf := &t.p.conf.CustomRules[m.Index]
-	ok, retry := t.p.limiters[m.Rule.Name].Allow(t.rateKey(conf.Rate.GroupBy), t.p.now())
+	ok, retry, _ := t.p.limiters[m.Rule.Name].Allow(t.rateKey(conf.Rate.GroupBy), t.p.now())
 	if ok {
 		return Decision{}, false
 	}
@@ -49,31 +61,22 @@ func limitPage(retry time.Duration) *Page {
 		Body: []byte("Too many requests. Try again in " + strconv.Itoa(max(seconds, 1)) + " s.\n")}
 }
 
+// clientBits is how much of an IPv6 address is one client's.
+const clientBits = 64
+
 // rateKey is whose requests are counted together.
-func (t *Transaction) rateKey(by config.RateGroup) string {
+func (t *Transaction) rateKey(by config.RateGroup) ratelimit.Key {
 	switch by {
 	case config.RateByClient:
-		return clientKey(t.client.Addr.Addr())
+		return ratelimit.Address(t.client.Addr.Addr(), clientBits)
 	case config.RateByClientXFF:
-		return clientKey(t.forwardedFor())
+		return ratelimit.Address(t.forwardedFor(), clientBits)
 	case config.RateByCountry:
-		return t.p.countryOf(t.client.Addr.Addr())
+		return ratelimit.Text(t.p.countryOf(t.client.Addr.Addr()))
 	case config.RateByCountryXFF:
-		return t.p.countryOf(t.forwardedFor())
+		return ratelimit.Text(t.p.countryOf(t.forwardedFor()))
 	}
-	return ""
-}
-
-// clientKey is an address, of IPv6 the first 64 bits: what one client has.
-func clientKey(a netip.Addr) string {
-	a = a.Unmap()
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			a = p.Addr()
-		}
-	}
-	b := a.As16()
-	return string(b[:])
+	return ratelimit.Key{}
 }
 
 // forwardedFor is the first address of X-Forwarded-For, whoever sent it, or

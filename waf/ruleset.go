@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 
 	"gatehouse/config"
+	"gatehouse/waf/azure"
 	"gatehouse/waf/seclang"
 )
 
@@ -50,11 +52,10 @@ func newRuleset(c *config.WAFPolicy) (*ruleset, error) {
 	if c.RuleSet.Profile == config.ProfileBalanced {
 		w.text(balancedBefore)
 	}
-	w.crs(files, &c.RuleSet)
+	w.crs(files, changesOf(&c.RuleSet), &c.RuleSet)
 	if c.RuleSet.Profile == config.ProfileBalanced {
 		w.text(balancedAfter)
 	}
-	w.overrides(&c.RuleSet)
 	w.exclusions(&c.RuleSet)
 	if len(w.errs) > 0 {
 		return nil, errors.Join(w.errs...)
@@ -93,8 +94,36 @@ var crsFiles = sync.OnceValues(func() ([]crsFile, error) {
 		}
 		files = append(files, crsFile{path.Base(n), list})
 	}
-	return files, nil
+	return addAzureRules(files)
 })
+
+// addAzureRules puts the rules that Azure has and the Core Rule Set has not
+// before the decision on the score. Policies of the Core Rule Set have them,
+// too: virtual patches of vulnerabilities that are attacked.
+func addAzureRules(files []crsFile) ([]crsFile, error) {
+	list, err := seclang.Parse(seclang.File{Name: "azure", Text: azure.Rules()})
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(files, func(f crsFile) bool { return strings.HasPrefix(f.name, "REQUEST-949") })
+	return slices.Insert(files, i, crsFile{"azure", list}), nil
+}
+
+// managedRules are the rules that a policy may change: those with a message.
+func managedRules() (list []*seclang.Rule) {
+	files, err := crsFiles()
+	if err != nil {
+		return nil
+	}
+	for _, f := range files {
+		for _, d := range f.rules {
+			if d.Rule != nil && d.Rule.Msg != "" && levelOf(d.Rule.Tags) > 0 {
+				list = append(list, d.Rule)
+			}
+		}
+	}
+	return list
+}
 
 // crsData is where @pmFromFile reads.
 func crsData() (fs.FS, error) { return fs.Sub(coreruleset.FS, "@owasp_crs") }
@@ -172,24 +201,26 @@ func allowances(s *config.RuleSet) (set []string) {
 	return set
 }
 
-// crs writes the Core Rule Set. Rules that an override moves below the
-// paranoia level, or takes the score from, are written otherwise.
-func (w *ruleWriter) crs(files []crsFile, s *config.RuleSet) {
-	changes := changedRules(s)
+// crs writes the managed rules, each as the policy has it.
+func (w *ruleWriter) crs(files []crsFile, changes ruleChanges, s *config.RuleSet) {
 	for _, f := range files {
 		if strings.HasPrefix(f.name, "REQUEST-949") {
-			w.enabled(files, changes, s)
+			w.enabled(changes, s)
 		}
 		for _, d := range f.rules {
 			switch {
-			case d.Rule != nil && changes[d.Rule.ID] == ruleMoved:
 			case d.Rule != nil && changes[d.Rule.ID] == ruleLogged:
 				w.rule(d.Rule, unscored)
-			case d.Rule != nil:
+			case d.Rule != nil && changes[d.Rule.ID] != ruleOff && changes[d.Rule.ID] != ruleEnabled:
 				w.rule(d.Rule, func(raw string) string { return raw })
 			case d.Name == "SecMarker":
 				w.linef("SecMarker %q", d.Text)
 			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(changes)) {
+		if changes[id] == ruleBlocks {
+			w.linef(`SecRuleUpdateActionById %d "deny,status:403"`, id)
 		}
 	}
 }
@@ -199,33 +230,6 @@ func (w *ruleWriter) rule(r *seclang.Rule, edit func(string) string) {
 	for i := range r.Chain {
 		w.text(edit(r.Chain[i].Raw))
 	}
-}
-
-// ruleChange is how a rule is written otherwise.
-type ruleChange uint8
-
-const (
-	ruleKept   ruleChange = iota
-	ruleLogged            // without its score
-	ruleMoved             // enabled although it is above the paranoia level
-)
-
-// changedRules are the rules that overrides change in their text.
-func changedRules(s *config.RuleSet) map[int]ruleChange {
-	changes := map[int]ruleChange{}
-	for _, o := range orderedOverrides(s) {
-		for _, id := range overridden(&o) {
-			switch {
-			case o.State == config.OverrideDisabled || o.Action == config.OverrideOff:
-				delete(changes, id)
-			case o.State == config.OverrideEnabled:
-				changes[id] = ruleMoved
-			case o.Action == config.OverrideLog:
-				changes[id] = ruleLogged
-			}
-		}
-	}
-	return changes
 }
 
 // scoring are the settings by which a rule adds to a score.
@@ -238,61 +242,13 @@ var levelOfScore = regexp.MustCompile(`(tx\.inbound_anomaly_score_pl)[1-4]`)
 
 // enabled writes the rules that are on although they are above the paranoia
 // level: behind the rules of all levels, with a score that counts.
-func (w *ruleWriter) enabled(files []crsFile, changes map[int]ruleChange, s *config.RuleSet) {
-	for _, f := range files {
-		for _, d := range f.rules {
-			if d.Rule == nil || changes[d.Rule.ID] != ruleMoved {
-				continue
-			}
-			w.rule(d.Rule, func(raw string) string {
-				return levelOfScore.ReplaceAllString(raw, "${1}"+strconv.Itoa(s.Paranoia))
-			})
+func (w *ruleWriter) enabled(changes ruleChanges, s *config.RuleSet) {
+	for _, r := range managedRules() {
+		if changes[r.ID] != ruleEnabled {
+			continue
 		}
-	}
-}
-
-// orderedOverrides are the overrides with those of groups first: that of a
-// rule wins.
-func orderedOverrides(s *config.RuleSet) []config.RuleOverride {
-	list := slices.Clone(s.Overrides)
-	slices.SortStableFunc(list, func(a, b config.RuleOverride) int { return min(a.Rule, 1) - min(b.Rule, 1) })
-	return list
-}
-
-// overridden are the rules that an override is about.
-func overridden(o *config.RuleOverride) []int {
-	if o.Rule != 0 {
-		return []int{o.Rule}
-	}
-	return rulesOfGroup(o.Group)
-}
-
-// overrides removes rules and makes others block.
-func (w *ruleWriter) overrides(s *config.RuleSet) {
-	off, block := map[int]bool{}, map[int]bool{}
-	for _, o := range orderedOverrides(s) {
-		for _, id := range overridden(&o) {
-			off[id] = o.State == config.OverrideDisabled || o.Action == config.OverrideOff || off[id] && o.State == config.OverrideStateKept
-			block[id] = o.Action == config.OverrideBlock
-		}
-	}
-	for _, id := range slices.Sorted(members(off)) {
-		w.linef("SecRuleRemoveById %d", id)
-	}
-	for _, id := range slices.Sorted(members(block)) {
-		if !off[id] {
-			w.linef(`SecRuleUpdateActionById %d "deny,status:403"`, id)
-		}
-	}
-}
-
-// members yields the keys of a set that are in it.
-func members(set map[int]bool) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		for id, in := range set {
-			if in && !yield(id) {
-				return
-			}
-		}
+		w.rule(r, func(raw string) string {
+			return levelOfScore.ReplaceAllString(raw, "${1}"+strconv.Itoa(s.Paranoia))
+		})
 	}
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package ratelimit
+
+// raceDetector: the tests run some ten times slower.
+const raceDetector = true
