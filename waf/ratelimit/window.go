@@ -31,7 +31,7 @@ func (w *window) advance(step int64) {
 }
 
 // idle tells whether nothing counts any more at a step.
-func (w *window) idle(step int64) bool { return step-w.last >= 2 }
+func (w *window) idle(step int64) bool { return step-w.last >= slots }
 
 // count adds a request to the latest step.
 func (w *window) count() {
