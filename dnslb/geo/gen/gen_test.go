@@ -56,7 +56,10 @@ func allLines(t *testing.T, dir string) (lines []span) {
 // near are the ends of ranges and their neighbours, and addresses anywhere.
 func near(lines []span) (addrs []netip.Addr) {
 	random := rand.New(rand.NewPCG(7, 8))
-	for _, s := range lines {
+	for i, s := range lines {
+		if len(lines) > 100 && i%4 != 0 {
+			continue // each costs a scan of all lines
+		}
 		addrs = append(addrs, s.first, s.last, s.first.Prev(), s.last.Next())
 		b := s.first.As16()
 		for i := 2; i < 16; i++ {
