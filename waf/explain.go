@@ -60,7 +60,9 @@ func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanatio
 	x := &Explanation{Policy: p.conf.Name, Mode: p.conf.Mode.String(), Verdict: "pass", Reason: "no rule matches", Limit: p.conf.RuleSet.InboundThreshold}
 	t.reader.request(m, &t.client, 1000, &t.req)
 	t.kind = t.kindOfBody()
-	if len(data) > 0 && p.conf.RequestBody.Inspect {
+	contentType, _ := t.req.Header("content-type")
+	mediaType := mediaTypeOf(contentType)
+	if len(data) > 0 && p.conf.RequestBody.Inspect && !streams(mediaType) && !(p.balanced() && isBinary(mediaType)) {
 		t.explainBody(x, string(data))
 	}
 	t.rules.Start(p.custom, &t.req, p.country)

@@ -128,6 +128,9 @@ func (p *Policy) Mode() config.WAFMode { return p.conf.Mode }
 // and does not get.
 func (p *Policy) Notes() []string { return p.notes }
 
+// balanced reports whether the policy is tuned for today's applications.
+func (p *Policy) balanced() bool { return p.conf.RuleSet.Profile == config.ProfileBalanced }
+
 // prevents reports whether the policy acts.
 func (p *Policy) prevents() bool { return p.conf.Mode == config.WAFPrevention }
 

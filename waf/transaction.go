@@ -85,6 +85,7 @@ func (t *Transaction) time(since time.Time) {
 func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 	conf := &t.p.conf.RequestBody
 	contentType, _ := t.req.Header("content-type")
+	mediaType := mediaTypeOf(contentType)
 	t.kind = t.kindOfBody()
 	if conf.Enforce {
 		t.limit = int64(conf.MaxSize)
@@ -95,7 +96,7 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 			return t.refuse(413, fmt.Sprintf("body of %d bytes is larger than %d", m.ContentLength, t.limit))
 		}
 	}
-	if !conf.Inspect || streams(contentType) {
+	if !conf.Inspect || streams(mediaType) || t.p.balanced() && isBinary(mediaType) {
 		t.rules.BodyRead()
 		d := t.judge()
 		d.Watch = t.limit > 0
@@ -115,22 +116,6 @@ func (t *Transaction) kindOfBody() variables.Processor {
 		return variables.None // read as a form, so that rules find it in REQUEST_BODY
 	}
 	return kind
-}
-
-// streams reports whether a body is of a kind that must not be held, or has
-// no text for rules to look at.
-func streams(contentType string) bool {
-	mediaType, _, _ := strings.Cut(contentType, ";")
-	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
-	top, _, _ := strings.Cut(mediaType, "/")
-	switch {
-	case strings.HasPrefix(mediaType, "application/grpc"), mediaType == "application/octet-stream", mediaType == "application/offset+octet-stream",
-		strings.HasPrefix(mediaType, "application/x-git-"), mediaType == "application/protobuf", mediaType == "application/x-protobuf":
-		return true
-	case top == "image" && mediaType != "image/svg+xml", top == "video", top == "audio", top == "font":
-		return true
-	}
-	return false
 }
 
 // Body shows a piece of the request's body: after Hold its beginning in one
@@ -194,6 +179,12 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 	}
 	contentType, _ := t.req.Header("content-type")
 	lim := body.Limits{Strict: t.p.conf.RequestBody.Strict && whole, Force: true}
+	if t.kind == variables.None && t.p.balanced() {
+		var truncated bool
+		t.req.Body, truncated = readLoosely(contentType, text, lim)
+		t.req.ArgsTruncated = t.req.ArgsTruncated || truncated
+		return Decision{}, false
+	}
 	b, truncated, refused := body.Parse(t.kind, contentType, text, lim)
 	if refused != nil {
 		if d := t.refuse(refused.Status, refused.Reason); d.Action != Pass {
