@@ -18,6 +18,9 @@ func finish(g *Gateway) {
 			b.Port = 80
 		}
 	}
+	for i := range g.WAFPolicies {
+		finishPolicy(&g.WAFPolicies[i])
+	}
 }
 
 // checker is one pass over a whole gateway: what no single key can tell.
@@ -25,15 +28,18 @@ type checker struct {
 	*report
 	g *Gateway
 
-	listeners, pools, settings, probes, pathMaps, redirects index
+	listeners, pools, settings, probes, pathMaps, redirects, policies index
 	// rule is each listener's rule, by the listener's place; -1: none.
 	rule []int
 	// looked counts path rules compared while following redirects.
 	looked int
+	// regexes counts parts of regular expressions compiled.
+	regexes int
 }
 
-// check reports what is wrong and what is suspicious between keys. Values
-// that were already refused are zero here and draw no second error.
+// check reports what is wrong and what is suspicious between keys, and fills
+// in what takes two keys to read. Values that were already refused are zero
+// here and draw no second error.
 func check(g *Gateway, r *report) {
 	c := &checker{report: r, g: g}
 	c.indexNames()
@@ -44,6 +50,7 @@ func check(g *Gateway, r *report) {
 	c.checkProbes()
 	c.checkRedirects()
 	c.checkListeners()
+	c.checkPolicies()
 	c.checkAddresses()
 	c.checkHosts()
 	c.checkTargets()
@@ -87,6 +94,7 @@ func (c *checker) indexNames() {
 	c.probes = c.newIndex("probe", "probes", len(g.Probes), func(i int) string { return g.Probes[i].Name })
 	c.pathMaps = c.newIndex("path map", "pathMaps", len(g.PathMaps), func(i int) string { return g.PathMaps[i].Name })
 	c.redirects = c.newIndex("redirect", "redirects", len(g.Redirects), func(i int) string { return g.Redirects[i].Name })
+	c.policies = c.newIndex("WAF policy", "wafPolicies", len(g.WAFPolicies), func(i int) string { return g.WAFPolicies[i].Name })
 	c.newIndex("rule", "rules", len(g.Rules), func(i int) string { return g.Rules[i].Name })
 }
 
@@ -111,6 +119,7 @@ func (c *checker) checkAction(path string, a Action, other string) {
 	c.refer(&c.pools, path+".backendPool", a.BackendPool)
 	c.refer(&c.settings, path+".backendSettings", a.BackendSettings)
 	c.refer(&c.redirects, path+".redirect", a.Redirect)
+	c.refer(&c.policies, path+".wafPolicy", a.WAFPolicy)
 	toPool := c.has(path+".backendPool") || c.has(path+".backendSettings") || a.BackendPool != "" || a.BackendSettings != ""
 	toRedirect := c.has(path+".redirect") || a.Redirect != ""
 	toMap := c.has(path+".pathMap") || other != ""
@@ -248,7 +257,7 @@ func (c *checker) checkUse() {
 	for _, u := range []struct {
 		x    *index
 		path string
-	}{{&c.pools, "backendPools"}, {&c.settings, "backendSettings"}, {&c.probes, "probes"}, {&c.pathMaps, "pathMaps"}, {&c.redirects, "redirects"}} {
+	}{{&c.pools, "backendPools"}, {&c.settings, "backendSettings"}, {&c.probes, "probes"}, {&c.pathMaps, "pathMaps"}, {&c.redirects, "redirects"}, {&c.policies, "wafPolicies"}} {
 		for _, name := range u.x.names {
 			if i := u.x.at[name]; !u.x.used[i] {
 				c.warnf(fmt.Sprintf("%s[%d]", u.path, i), "%s %s is not used", u.x.kind, quote(name))

@@ -16,6 +16,7 @@ func (c *checker) checkListeners() {
 		l, path := &c.g.Listeners[i], fmt.Sprintf("listeners[%d]", i)
 		c.checkListenerTLS(path, l)
 		c.checkAccessRules(path, l)
+		c.refer(&c.policies, path+".wafPolicy", l.WAFPolicy)
 		if l.HTTP2 {
 			c.warnf(path+".http2", "%s: only http/1.1 is offered", notAvailable)
 		}

@@ -123,13 +123,9 @@ func TestReservedExample(t *testing.T) {
 	}
 	_, _, err = ParseGateway("appgw.yaml", data)
 	want := []string{
-		"appgw.yaml:4: logs.waf: not available in this version",
-		"appgw.yaml:20: listeners[1].wafPolicy: not available in this version",
 		"appgw.yaml:42: backendSettings[0].retries.budget: not available in this version",
 		"appgw.yaml:58: pathMaps[0].paths[0].rewriteSet: not available in this version",
-		"appgw.yaml:58: pathMaps[0].paths[0].wafPolicy: not available in this version",
 		"appgw.yaml:64: rewriteSets: not available in this version",
-		"appgw.yaml:76: wafPolicies: not available in this version",
 	}
 	if err == nil || err.Error() != strings.Join(want, "\n") {
 		t.Fatalf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))
@@ -137,8 +133,7 @@ func TestReservedExample(t *testing.T) {
 
 	built := string(data)
 	for _, cut := range []string{
-		`(?m)^  waf: .*\n`, `(?m)^    wafPolicy: shop\n`, `, budget: 20%`, `, rewriteSet: strip, wafPolicy: shop`,
-		`(?ms)^rewriteSets:.*?^rules:`, `(?ms)^wafPolicies:.*`,
+		`, budget: 20%`, `, rewriteSet: strip`, `(?ms)^rewriteSets:.*?^rules:`,
 	} {
 		re := regexp.MustCompile(cut)
 		if !re.MatchString(built) {
@@ -151,7 +146,7 @@ func TestReservedExample(t *testing.T) {
 		built = re.ReplaceAllString(built, with)
 	}
 	g, _ := mustParse(t, built)
-	if len(g.Listeners) != 2 || len(g.Rules) != 2 || !g.Listeners[1].HTTP2 {
+	if len(g.Listeners) != 2 || len(g.Rules) != 2 || !g.Listeners[1].HTTP2 || len(g.WAFPolicies) != 1 || len(g.WAFPolicies[0].CustomRules) != 2 {
 		t.Errorf("got %+v", g)
 	}
 }

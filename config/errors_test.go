@@ -123,13 +123,9 @@ var refused = []struct {
 		`appgw.yaml:1: errorPages.503: must not be empty; write the path of a file`,
 		`appgw.yaml:1: errorPages.504: must be text; put it in quotes: "5"`,
 	}},
-	{name: "not built yet", text: "rewriteSets: []\nwafPolicies: []\nwafPolicy: a\ngeo: {database: builtin}\nlogs: {waf: {output: stdout}}\nlimits: {maxBodySize: 1MiB}\n", rest: web, want: []string{
+	{name: "not built yet", text: "rewriteSets: []\nlimits: {maxBodySize: 1MiB}\n", rest: web, want: []string{
 		`appgw.yaml:1: rewriteSets: not available in this version`,
-		`appgw.yaml:2: wafPolicies: not available in this version`,
-		`appgw.yaml:3: wafPolicy: not available in this version`,
-		`appgw.yaml:4: geo: not available in this version`,
-		`appgw.yaml:5: logs.waf: not available in this version`,
-		`appgw.yaml:6: limits.maxBodySize: not available in this version`,
+		`appgw.yaml:2: limits.maxBodySize: not available in this version`,
 	}},
 
 	{name: "listener", text: `listeners:
@@ -154,7 +150,7 @@ var refused = []struct {
 		`appgw.yaml:3: listeners[1].hostNames[7]: "" is not a host name; it needs 1 to 253 characters`,
 		`appgw.yaml:4: listeners[2].address: port 0 (any free port) is for loopback addresses only; write a port of 1 to 65535`,
 		`appgw.yaml:4: listeners[2].http3: not available in this version`,
-		`appgw.yaml:4: listeners[2].wafPolicy: not available in this version`,
+		`appgw.yaml:4: listeners[2].wafPolicy: there is no WAF policy "x"; none is defined`,
 		`appgw.yaml:4: listeners[2].maxBodySize: not available in this version`,
 		`appgw.yaml:5: listeners[3].address: must be host:port, :port or a port, such as 127.0.0.1:8080, :8080 or 8080, not "99999"`,
 		`appgw.yaml:5: listeners[3].protocol: tcp is not available in this version; use http, https`,
@@ -401,7 +397,7 @@ backendSettings: [{name: plain}]
 		`appgw.yaml:5: pathMaps[0].paths[0].redirect: there is no redirect "nope"; none is defined`,
 		`appgw.yaml:6: pathMaps[0].paths[1].paths: must have at least 1 entry`,
 		`appgw.yaml:6: pathMaps[0].paths[1].rewriteSet: not available in this version`,
-		`appgw.yaml:6: pathMaps[0].paths[1].wafPolicy: not available in this version`,
+		`appgw.yaml:6: pathMaps[0].paths[1].wafPolicy: there is no WAF policy "y"; none is defined`,
 		`appgw.yaml:7: pathMaps[0].paths[2]: goes nowhere; add one of backendPool with backendSettings, or redirect`,
 		`appgw.yaml:8: pathMaps[0].paths[3]: goes to more than one place; keep one of backendPool with backendSettings, or redirect`,
 		`appgw.yaml:8: pathMaps[0].paths[3].redirect: there is no redirect "nope"; none is defined`,
@@ -510,7 +506,7 @@ const manyPools = `backendPools: [{name: pool-10}, {name: pool-11}, {name: pool-
 	`{name: pool-16}, {name: pool-17}, {name: pool-18}, {name: pool-19}, {name: pool-20}]`
 
 func TestRefusedConfigurations(t *testing.T) {
-	for _, tt := range refused {
+	for _, tt := range slices.Concat(refused, refusedPolicies) {
 		t.Run(tt.name, func(t *testing.T) {
 			g, _, err := ParseGateway("appgw.yaml", []byte(tt.text+tt.rest))
 			if err == nil || g != nil {

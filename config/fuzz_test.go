@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,13 +27,15 @@ func manyListeners(n int) string {
 // Whatever the bytes: no panic, errors that point into the file, and what is
 // accepted stands up to the same checks again and to the schema's table.
 func FuzzParseGateway(f *testing.F) {
-	for _, tt := range refused {
+	for _, tt := range slices.Concat(refused, refusedPolicies) {
 		f.Add([]byte(tt.text + tt.rest))
 	}
-	for _, tt := range suspicious {
+	for _, tt := range slices.Concat(suspicious, suspiciousPolicies) {
 		f.Add([]byte(tt.text))
 	}
 	f.Add([]byte(everything))
+	f.Add([]byte(everyFirewallKey))
+	f.Add([]byte(web + firewalls))
 	if data, err := os.ReadFile("testdata/reserved.yaml"); err == nil {
 		f.Add(data)
 	}

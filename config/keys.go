@@ -30,9 +30,9 @@ func gatewayObject() object[Gateway] {
 		key("redirects", func(g *Gateway) *[]Redirect { return &g.Redirects }, listOf(redirectObject().value(), 0), "Answers that send the client elsewhere."),
 		key("rules", func(g *Gateway) *[]Rule { return &g.Rules }, listOf(ruleObject().value(), 0), "What becomes of a listener's requests."),
 		unavailable[Gateway]("rewriteSets", "Rewriting of fields and URLs."),
-		unavailable[Gateway]("wafPolicies", "Web application firewall policies."),
-		unavailable[Gateway]("wafPolicy", "The gateway-wide web application firewall policy."),
-		unavailable[Gateway]("geo", "The database of places of addresses."),
+		key("wafPolicies", func(g *Gateway) *[]WAFPolicy { return &g.WAFPolicies }, upTo(1000, listOf(wafPolicyObject().value(), 0)), "Web application firewall policies."),
+		key("wafPolicy", func(g *Gateway) *string { return &g.WAFPolicy }, reference(), "The firewall policy of every request that no listener and no path rule has one for."),
+		key("geo", func(g *Gateway) *Geo { return &g.Geo }, geoObject().value(), "The database of places of addresses.").or("{}"),
 	}}
 }
 
@@ -63,7 +63,7 @@ func metricsObject() object[Metrics] {
 func logsObject() object[Logs] {
 	return object[Logs]{fields: []field[Logs]{
 		key("access", func(l *Logs) *AccessLog { return &l.Access }, accessLogObject().value(), "The access log: one line per request.").or("{}"),
-		unavailable[Logs]("waf", "The web application firewall's log."),
+		key("waf", func(l *Logs) *WAFLog { return &l.WAF }, wafLogObject().value(), "The web application firewall's log: one line per request that a rule matched.").or("{}"),
 	}}
 }
 
@@ -118,7 +118,7 @@ func listenerObject() object[Listener] {
 		inline("proxyProtocol", proxyProtocolObject(), "The PROXY protocol, v1 and v2."),
 		key("encodedSlash", func(l *Listener) *EncodedSlash { return &l.EncodedSlash }, slash, "What becomes of %2F in a path: reject (400) or keep.").or("reject"),
 		key("duplicateSlashes", func(l *Listener) *DuplicateSlashes { return &l.DuplicateSlashes }, slashes, "What becomes of // in a path: merge or keep.").or("merge"),
-		unavailable[Listener]("wafPolicy", "The listener's web application firewall policy."),
+		key("wafPolicy", func(l *Listener) *string { return &l.WAFPolicy }, reference(), "The firewall policy of its requests; none: the gateway's."),
 		unavailable[Listener]("maxBodySize", "Size of a request body."),
 	}}
 }
@@ -255,14 +255,14 @@ func pathMapObject() object[PathMap] {
 }
 
 func defaultActionObject() object[Action] {
-	return object[Action]{fields: actionFields(func(a *Action) *Action { return a })}
+	return object[Action]{fields: pathActionFields(func(a *Action) *Action { return a })}
 }
 
 func pathRuleObject() object[PathRule] {
 	fields := []field[PathRule]{
 		key("paths", func(r *PathRule) *[]string { return &r.Paths }, listOf(pathPattern(), 1), "Paths; * at the very end stands for the rest; upper and lower case are the same.").required(),
 	}
-	fields = append(fields, actionFields(func(r *PathRule) *Action { return &r.Action })...)
+	fields = append(fields, pathActionFields(func(r *PathRule) *Action { return &r.Action })...)
 	return object[PathRule]{at: func(r *PathRule, p Pos) { r.Pos = p }, fields: fields}
 }
 
@@ -273,8 +273,14 @@ func actionFields[T any](at func(*T) *Action) []field[T] {
 		key("backendSettings", func(t *T) *string { return &at(t).BackendSettings }, reference(), "The settings they are sent with; with backendPool."),
 		key("redirect", func(t *T) *string { return &at(t).Redirect }, reference(), "A redirect to answer with, instead of a pool."),
 		unavailable[T]("rewriteSet", "The rewrite set."),
-		unavailable[T]("wafPolicy", "The web application firewall policy."),
 	}
+}
+
+// pathActionFields are the keys of a path rule and a default. A rule has one
+// listener, which has the policy for both.
+func pathActionFields[T any](at func(*T) *Action) []field[T] {
+	return append(actionFields(at),
+		key("wafPolicy", func(t *T) *string { return &at(t).WAFPolicy }, reference(), "The firewall policy of these requests; none: the listener's, or the gateway's."))
 }
 
 func redirectObject() object[Redirect] {

@@ -41,7 +41,7 @@ func TestDefaultsOfTheSmallestConfiguration(t *testing.T) {
 	}
 	want := &Gateway{
 		Admin: Admin{Address: "127.0.0.1:9901"},
-		Logs:  Logs{Access: AccessLog{Output: "stdout", Format: AccessJSON}},
+		Logs:  Logs{Access: AccessLog{Output: "stdout", Format: AccessJSON}, WAF: WAFLog{Output: "stdout"}},
 		Limits: Limits{
 			HeadBytes: 32 << 10, Fields: 100, URLBytes: 8 << 10, HeadTimeout: 10 * time.Second, BodyMinRate: 500,
 			IdleTimeout: 75 * time.Second, TunnelIdleTimeout: time.Hour, WriteStall: 30 * time.Second,
@@ -169,7 +169,7 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 	want := &Gateway{
 		Admin:   Admin{Address: "unix:/etc/appgw/run/admin.sock"},
 		Metrics: Metrics{Address: "[::]:9100"},
-		Logs:    Logs{Access: AccessLog{Output: "/etc/appgw/log/access.log", Format: AccessOff}},
+		Logs:    Logs{Access: AccessLog{Output: "/etc/appgw/log/access.log", Format: AccessOff}, WAF: WAFLog{Output: "stdout"}},
 		Limits: Limits{
 			HeadBytes: 16000, Fields: 50, URLBytes: 4096, HeadTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
 			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 128 << 10,
@@ -375,6 +375,9 @@ func TestHostileFilesAreBounded(t *testing.T) {
 		{"one long host name", fill("listeners: [{name: a, address: 1, hostNames: [", "a.", "]}]")},
 		{"one long path", fill("pathMaps: [{name: a, paths: [{paths: [/", "a", "]}]}]")},
 		{"suites", fill("listeners: [{name: a, address: 1, tls: {policy: {cipherSuites: [", "ECDHE-RSA-AES128-GCM-SHA257,", "]}}}]")},
+		{"policies", fill("wafPolicies: [", "{name: a},", "]")},
+		{"regular expressions", "wafPolicies: [{name: a, customRules: [{name: a, priority: 1, action: log, match: [" +
+			strings.Repeat("{variable: requestUri, operator: regex, values: ['"+strings.Repeat(`\pL{1000}', '`, 600)+"']},", 50) + "]}]}]"},
 		{"comments", fill("", "#\n", "")},
 	}
 	for _, tt := range tests {

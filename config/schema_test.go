@@ -76,6 +76,9 @@ func validateWord(s map[string]any, word string, arg, v any) string {
 	case "minItems":
 		list, isList := v.([]any)
 		ok = !isList || len(list) >= int(arg.(float64))
+	case "maxItems":
+		list, isList := v.([]any)
+		ok = !isList || len(list) <= int(arg.(float64))
 	case "required":
 		for _, key := range arg.([]any) {
 			if m, isMap := v.(map[string]any); isMap && m[key.(string)] == nil {
@@ -175,7 +178,7 @@ func jsonValue(v any) any {
 
 func TestSchemaAcceptsWhatTheDecoderAccepts(t *testing.T) {
 	s := loadSchema(t)
-	for _, text := range []string{web, everything} {
+	for _, text := range []string{web, everything, everyFirewallKey, web + firewalls} {
 		if wrong := validate(s, asJSON(t, text), ""); wrong != "" {
 			t.Error(wrong)
 		}
@@ -187,7 +190,7 @@ func TestSchemaRefusesBadValues(t *testing.T) {
 	for _, text := range []string{
 		"listenners: []", "limits: {fields: 0}", "limits: {fields: '5'}", "limits: {headTimeout: 30}", "limits: {headBytes: 1TiB}",
 		"logs: {access: {format: xml}}", "listeners: [{name: a}]", "listeners: [{name: a, address: 1, http3: true}]", "errorPages: {200: a}",
-		"listeners: [{name: a, address: 1, protocol: tcp}]", "wafPolicies: []", "backendPools: [{name: a, targets: [{weight: 1}]}]",
+		"listeners: [{name: a, address: 1, protocol: tcp}]", "rewriteSets: []", "wafPolicies: [{name: a, mode: blocking}]", "wafPolicies: [{name: a, verifySample: 1}]", "wafPolicies: [{name: a, ruleSet: {allowedMethods: [get]}}]", "backendPools: [{name: a, targets: [{weight: 1}]}]",
 		"backendPools: [{name: a, balance: p2c}]", "pathMaps: [{name: a, default: {}, paths: [{paths: [/*.jpg]}]}]", "rules: [{name: a, listener: b, priority: 20001}]",
 	} {
 		if validate(loadSchema(t), asJSON(t, text), "") == "" {

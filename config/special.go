@@ -233,15 +233,7 @@ func statusCode(s string) (int, bool) {
 }
 
 // bodyMatch is bounded as in Azure: probes keep that much of an answer.
-func bodyMatch() value[string] {
-	const most = 4090
-	return textThat(schema{"maxLength": most}, func(s string) (string, error) {
-		if len(s) > most {
-			return "", fmt.Errorf("must be at most %d bytes, not %d", most, len(s))
-		}
-		return s, nil
-	})
-}
+func bodyMatch() value[string] { return boundedText(4090) }
 
 const maxPath = 1024
 

@@ -290,21 +290,23 @@ func (d *decoder) relative(path string) string {
 // prefix is an IP prefix or an address, which is a prefix of one.
 func prefix() value[netip.Prefix] {
 	s := schema{"type": "string", "description": "A prefix such as 10.0.0.0/8, or one address."}
-	return parsed("a prefix such as 10.0.0.0/8", s, func(text string) (netip.Prefix, error) {
-		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
-			a = a.Unmap()
-			return netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return p, fmt.Errorf("must be a prefix such as 10.0.0.0/8 or an address, not %s", quote(text))
-		}
-		if p.Addr().Is4In6() {
-			return p, fmt.Errorf("write the IPv4 prefix itself, not %s", quote(text))
-		}
-		if p != p.Masked() {
-			return p, fmt.Errorf("%s has bits set behind the prefix; write %s", quote(text), p.Masked())
-		}
-		return p, nil
-	})
+	return parsed("a prefix such as 10.0.0.0/8", s, parsePrefix)
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("must be a prefix such as 10.0.0.0/8 or an address, not %s", quote(text))
+	}
+	if p.Addr().Is4In6() {
+		return p, fmt.Errorf("write the IPv4 prefix itself, not %s", quote(text))
+	}
+	if p != p.Masked() {
+		return p, fmt.Errorf("%s has bits set behind the prefix; write %s", quote(text), p.Masked())
+	}
+	return p, nil
 }

@@ -183,8 +183,8 @@ func (a OverrideAction) String() string { return word(a, "", "anomaly", "log", "
 type Exclusion struct {
 	Variable ExclusionVariable
 	Operator Comparison // CompareEquals, Contains, StartsWith, EndsWith or EqualsAny
-	// Selector is compared with the name: of fields without regard to case,
-	// of cookies and arguments exactly. Empty with CompareEqualsAny.
+	// Selector is compared with the name, without regard to case (Azure: of
+	// fields only). Empty with CompareEqualsAny.
 	Selector string
 	Rules    []int
 	Groups   []string

@@ -144,7 +144,7 @@ rules:
 }
 
 func TestWarnings(t *testing.T) {
-	for _, tt := range suspicious {
+	for _, tt := range slices.Concat(suspicious, suspiciousPolicies) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, warnings, err := ParseGateway("appgw.yaml", []byte(tt.text))
 			if err != nil {
