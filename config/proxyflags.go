@@ -20,7 +20,7 @@ type ProxyFlags struct {
 	Affinity bool
 	// TLSCert and TLSKey are PEM files; with them the listener is https.
 	TLSCert, TLSKey string
-	WAF             string // off or empty; prevention and detection are not available in this version
+	WAF             string // prevention, detection, or off; empty: off
 	Admin           string // admin.address; empty: the default
 }
 
@@ -45,6 +45,7 @@ func (p ProxyFlags) YAML() ([]byte, error) {
 	if p.Admin != "" {
 		fmt.Fprintf(&b, "admin: {address: %s}\n", scalarText(p.Admin))
 	}
+	p.writePolicy(&b)
 	p.writeListener(&b)
 	for _, write := range []func(*bytes.Buffer, []proxyGroup){writePools, p.writeSettings, writeRouting} {
 		write(&b, groups)
@@ -62,9 +63,7 @@ func (p ProxyFlags) check() error {
 		errs = append(errs, errors.New("--tls-cert and --tls-key go together; add the other"))
 	}
 	switch p.WAF {
-	case "", "off":
-	case "prevention", "detection":
-		errs = append(errs, fmt.Errorf("--waf %s: %s; use off", p.WAF, notAvailable))
+	case "", "off", "prevention", "detection":
 	default:
 		errs = append(errs, fmt.Errorf("--waf: must be prevention, detection or off, not %s", quote(p.WAF)))
 	}
@@ -183,6 +182,15 @@ func parseBackendURL(text string) (proxyGroup, error) {
 		_, err = (&decoder{}).parseTarget(u.Host)
 	}
 	return g, err
+}
+
+// writePolicy writes out what the profile and the mode are, for people to
+// grow it from there.
+func (p ProxyFlags) writePolicy(b *bytes.Buffer) {
+	if p.WAF == "" || p.WAF == "off" {
+		return
+	}
+	fmt.Fprintf(b, "wafPolicy: waf\nwafPolicies:\n  - name: waf\n    mode: %s\n    ruleSet: {name: crs, profile: balanced}\n", p.WAF)
 }
 
 func (p ProxyFlags) writeListener(b *bytes.Buffer) {

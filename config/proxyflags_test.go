@@ -27,6 +27,27 @@ probes:
 rules:
   - {name: proxy, listener: proxy, backendPool: app, backendSettings: app}
 `},
+	{"firewall", ProxyFlags{To: []string{"http://127.0.0.1:3000"}, WAF: "detection"}, `wafPolicy: waf
+wafPolicies:
+  - name: waf
+    mode: detection
+    ruleSet: {name: crs, profile: balanced}
+listeners:
+  - name: proxy
+    address: ":8080"
+    encodedSlash: keep
+backendPools:
+  - name: app
+    targets: ["127.0.0.1:3000"]
+backendSettings:
+  - name: app
+    protocol: http
+    probe: tcp
+probes:
+  - {name: tcp, protocol: tcp, interval: 5s, timeout: 2s, unhealthyThreshold: 2}
+rules:
+  - {name: proxy, listener: proxy, backendPool: app, backendSettings: app}
+`},
 	{"everything", ProxyFlags{
 		From: "127.0.0.1:8443", To: []string{"http://10.0.0.4,http://[::1]:81", "http://app.internal/"},
 		Paths:    []string{"/api=https://10.0.0.9:444/v2", "/api/images/=unix:/run/images.sock", "/x*=http://x"},
@@ -117,6 +138,25 @@ func TestSimpleProxyIsAGateway(t *testing.T) {
 	}
 }
 
+// Without the flag there is no firewall at all.
+func TestSimpleProxyHasTheFirewallOfItsFlag(t *testing.T) {
+	for flag, want := range map[string]string{"": "", "off": "", "prevention": "prevention", "detection": "detection"} {
+		g, warnings, err := SimpleProxy(ProxyFlags{To: []string{"http://127.0.0.1:3000"}, Paths: []string{"/api=http://127.0.0.1:4000"}, WAF: flag})
+		if err != nil || len(warnings) > 0 {
+			t.Fatalf("--waf %s: errors %v, warnings %v", flag, err, warnings)
+		}
+		got := ""
+		for _, name := range []string{g.PolicyOf(&g.Listeners[0], g.PathMaps[0].Default), g.PolicyOf(&g.Listeners[0], g.PathMaps[0].Paths[0].Action)} {
+			if name != "" {
+				got = g.WAFPolicies[0].Mode.String()
+			}
+		}
+		if got != want || len(g.WAFPolicies) > 0 && g.WAFPolicies[0].RuleSet.Profile != ProfileBalanced {
+			t.Errorf("--waf %s: mode %q of %+v", flag, got, g.WAFPolicies)
+		}
+	}
+}
+
 func TestSimpleProxyRefuses(t *testing.T) {
 	ok := []string{"http://127.0.0.1:3000"}
 	tests := []struct {
@@ -135,7 +175,6 @@ func TestSimpleProxyRefuses(t *testing.T) {
 		{"path without slash", ProxyFlags{To: ok, Paths: []string{"api=http://a"}}, `--path "api=http://a": must begin with /, not "api"`},
 		{"from", ProxyFlags{To: ok, From: "localhost:80"}, `--from: "localhost" is not an IP address; write one, such as 127.0.0.1:80, or :80 for all`},
 		{"half a certificate", ProxyFlags{To: ok, TLSCert: "c"}, "--tls-cert and --tls-key go together; add the other"},
-		{"waf", ProxyFlags{To: ok, WAF: "prevention"}, "--waf prevention: not available in this version; use off"},
 		{"waf mode", ProxyFlags{To: ok, WAF: "on"}, `--waf: must be prevention, detection or off, not "on"`},
 		{"two at once", ProxyFlags{To: []string{"x"}, TLSKey: "k"}, "--to: must be a URL such as http://127.0.0.1:3000, not \"x\"\n--tls-cert and --tls-key go together; add the other"},
 	}
