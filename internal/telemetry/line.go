@@ -73,6 +73,9 @@ func (e *encoder) json(dst []byte, r *Record) []byte {
 	if r.Backend != "" {
 		dst = jsonBackend(dst, r)
 	}
+	if r.WAFPolicy != "" {
+		dst = jsonWAF(dst, r)
+	}
 	dst = jsonTimers(dst, r)
 	return jsonEnd(dst, r)
 }
@@ -186,6 +189,19 @@ func jsonBackend(dst []byte, r *Record) []byte {
 		return append(dst, `,"reused":true`...)
 	}
 	return append(dst, `,"reused":false`...)
+}
+
+// jsonWAF appends what the firewall did: Azure's three facts, and the outcome.
+func jsonWAF(dst []byte, r *Record) []byte {
+	dst = append(dst, `,"WAFEvaluationTime":`...)
+	dst = appendSeconds(dst, max(r.WAFEvaluationTime, 0))
+	dst = append(dst, `,"WAFMode":"`...)
+	dst = appendJSON(dst, []byte(r.WAFMode), maxToken)
+	dst = append(dst, `","WAFPolicyID":"`...)
+	dst = appendJSON(dst, []byte(r.WAFPolicy), maxShort)
+	dst = append(dst, `","WAFAction":"`...)
+	dst = appendJSON(dst, []byte(r.WAFAction), maxToken)
+	return append(dst, '"')
 }
 
 func jsonTimers(dst []byte, r *Record) []byte {

@@ -24,6 +24,7 @@ func hostileRecord() *Record {
 	s := string(bytes.Repeat([]byte{0}, 10000))
 	r.Listener, r.Rule, r.PathRule, r.Pool, r.Settings, r.Backend = s, s, s, s, s, s
 	r.Proto, r.ServerName, r.Reason, r.ErrorInfo = s, s, s, s
+	r.WAFPolicy, r.WAFMode, r.WAFAction, r.WAFEvaluationTime = s, s, s, math.MaxInt64
 	r.PeerAddr = netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")
 	r.ClientAddr = netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:7777]:65535")
 	r.TLS = true
@@ -129,6 +130,28 @@ func TestJSONLineOfARefusedRequest(t *testing.T) {
 		if v != -1.0 {
 			t.Errorf("timer %s is %v, want -1", k, v)
 		}
+	}
+}
+
+func TestJSONLineSaysWhatTheFirewallDid(t *testing.T) {
+	keys := []string{"WAFEvaluationTime", "WAFMode", "WAFPolicyID", "WAFAction"}
+	r := usualRecord()
+	m := jsonLine(t, r)
+	for _, key := range keys {
+		if v, ok := m[key]; ok {
+			t.Errorf("%s is %v without a firewall", key, v)
+		}
+	}
+	r.WAFPolicy, r.WAFMode, r.WAFAction, r.WAFEvaluationTime = "strict", "Prevention", "Blocked", 1_234_567
+	m = jsonLine(t, r)
+	for i, want := range []any{0.001234, "Prevention", "strict", "Blocked"} {
+		if m[keys[i]] != want {
+			t.Errorf("%s is %v, want %v", keys[i], m[keys[i]], want)
+		}
+	}
+	r.Reset()
+	if r.WAFPolicy != "" || r.WAFEvaluationTime != 0 {
+		t.Error("the next exchange has them, too")
 	}
 }
 

@@ -74,6 +74,12 @@ type Record struct {
 	// [Termination]. The zero value counts as normal.
 	Termination Termination
 
+	// What the web application firewall did. Empty: none looked at it.
+	WAFPolicy         string // name of the policy
+	WAFMode           string // "Prevention" or "Detection"
+	WAFAction         string // what became of the request, as "Allowed", "Matched", "Blocked"
+	WAFEvaluationTime int64  // nanoseconds spent in it
+
 	Reason    string // short, for people: "no healthy member", "connect refused"; empty when all went well
 	ErrorInfo string // one of the ErrorInfo constants; empty: ErrorInfoNone
 }
