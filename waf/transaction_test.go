@@ -1,0 +1,370 @@
+package waf
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/config"
+	"gatehouse/internal/httpmsg"
+)
+
+// message makes a request from its head, without judging it.
+func message(head string) *httpmsg.Request {
+	r := &httpmsg.Request{}
+	wire := []byte(strings.ReplaceAll(head, "\n", "\r\n") + "\r\n\r\n")
+	r.Reset(wire)
+	line, _, _ := strings.Cut(string(wire), "\r\n")
+	method, rest, _ := strings.Cut(line, " ")
+	target, _, _ := strings.Cut(rest, " ")
+	at := len(method) + 1
+	r.MethodText = httpmsg.Span{Off: 0, Len: int32(len(method))}
+	r.Method = httpmsg.MethodOf([]byte(method))
+	r.Target = httpmsg.Span{Off: int32(at), Len: int32(len(target))}
+	path, query, hasQuery := strings.Cut(target, "?")
+	r.RawPath = httpmsg.Span{Off: int32(at), Len: int32(len(path))}
+	r.Path = r.RawPath
+	if r.HasQuery = hasQuery; hasQuery {
+		r.Query = httpmsg.Span{Off: int32(at + len(path) + 1), Len: int32(len(query))}
+	}
+	for off := len(line) + 2; ; {
+		l, _, _ := strings.Cut(string(wire[off:]), "\r\n")
+		if l == "" {
+			break
+		}
+		name, value, _ := strings.Cut(l, ": ")
+		r.Parsed(httpmsg.Span{Off: int32(off), Len: int32(len(name))}, httpmsg.Span{Off: int32(off + len(name) + 2), Len: int32(len(value))},
+			httpmsg.Span{Off: int32(off), Len: int32(len(l) + 2)}, httpmsg.IDOf(name))
+		switch strings.ToLower(name) {
+		case "host":
+			r.HostName = httpmsg.Span{Off: int32(off + len(name) + 2), Len: int32(len(value))}
+		case "content-length":
+			r.Body, r.ContentLength = httpmsg.BodyLength, 0
+			for _, c := range value {
+				r.ContentLength = r.ContentLength*10 + int64(c-'0')
+			}
+		case "transfer-encoding":
+			r.Body = httpmsg.BodyChunked
+		}
+		off += len(l) + 2
+	}
+	return r
+}
+
+const browserHead = "\nHost: shop.example\nUser-Agent: Mozilla/5.0\nAccept: text/html"
+
+// events collects what a policy logs.
+type events struct {
+	list  []Event
+	lines bytes.Buffer
+}
+
+func (e *events) take(ev *Event) {
+	e.list = append(e.list, *ev)
+	e.lines.Write(ev.AppendLines(nil, nil))
+}
+
+func compiled(t *testing.T, change func(*config.WAFPolicy)) (*Policy, *events) {
+	t.Helper()
+	log := &events{}
+	p, err := Compile(conf(change), Options{Log: log.take, Secret: []byte("a secret for the tests"), Country: func(a netip.Addr) string {
+		if a.String() == "198.51.100.7" {
+			return "SE"
+		}
+		return ""
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p, log
+}
+
+var client = Client{Addr: netip.MustParseAddrPort("198.51.100.7:40000"), Peer: netip.MustParseAddrPort("192.0.2.1:1"), Proto: "HTTP/1.1", Trace: "0123"}
+
+// pass shows a policy a request and returns its last decision; the body is
+// shown as the gateway does it.
+func pass(p *Policy, head, body string) (d Decision, held bool) {
+	t := p.Begin(client)
+	defer t.Done()
+	m := message(head)
+	d = t.Head(m)
+	switch {
+	case d.Action == Hold:
+		held = true
+		n := min(len(body), d.Limit)
+		d = t.Body([]byte(body[:n]), n == len(body))
+		for d.Action == Pass && d.Watch && n < len(body) {
+			k := min(16<<10, len(body)-n)
+			d = t.Body([]byte(body[n:n+k]), n+k == len(body))
+			n += k
+		}
+	case d.Action == Pass && m.Body != httpmsg.BodyNone:
+		for n := 0; n < len(body) && d.Action == Pass; n += 16 << 10 {
+			d = t.Body([]byte(body[n:min(n+16<<10, len(body))]), n+16<<10 >= len(body))
+		}
+	}
+	return d, held
+}
+
+func post(kind, fields string) string {
+	return "POST /orders HTTP/1.1" + browserHead + "\nContent-Type: " + kind + "\nTransfer-Encoding: chunked" + fields
+}
+
+func gzipped(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write([]byte(text))
+	w.Close()
+	return b.String()
+}
+
+func TestWhatAPolicyDecides(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	evil := "a=%3Cscript%3Ealert(1)%3C/script%3E"
+	small := func(c *config.WAFPolicy) { c.RequestBody.InspectLimit, c.RequestBody.MaxSize = 8<<10, 16<<10 }
+	balanced := func(c *config.WAFPolicy) { c.RuleSet.Profile = config.ProfileBalanced }
+	for _, tc := range []struct {
+		name       string
+		change     func(*config.WAFPolicy)
+		head, body string
+		action     Action
+		status     int
+	}{
+		{"a clean GET", nil, "GET /?q=chairs HTTP/1.1" + browserHead, "", Pass, 0},
+		{"an attack in the query", nil, "GET " + xssQuery + " HTTP/1.1" + browserHead, "", Block, 403},
+		{"an upgrade", nil, "GET " + xssQuery + " HTTP/1.1" + browserHead + "\nConnection: Upgrade\nUpgrade: websocket", "", Block, 403},
+		{"a clean form", nil, post(form, ""), "a=hello&b=world", Pass, 0},
+		{"an attack in a form", nil, post(form, ""), evil, Block, 403},
+		{"an attack in JSON", nil, post("application/json", ""), `{"a":["<script>alert(1)</script>"]}`, Block, 403},
+		{"JSON with a key twice", nil, post("application/json", ""), `{"a":1,"a":2}`, Block, 400},
+		{"JSON with a key twice, leniently", func(c *config.WAFPolicy) { c.RequestBody.Strict = false }, post("application/json", ""), `{"a":1,"a":2}`, Pass, 0},
+		{"broken JSON, leniently", func(c *config.WAFPolicy) { c.RequestBody.Strict = false }, post("application/json", ""), `{"a":1,`, Block, 400},
+		{"an attack that is compressed", balanced, post(form, "\nContent-Encoding: gzip"), gzipped(evil), Block, 403},
+		{"a form that is compressed", balanced, post(form, "\nContent-Encoding: gzip"), gzipped("a=hello"), Pass, 0},
+		{"compressed bodies refused", func(c *config.WAFPolicy) { balanced(c); c.ContentEncoding = config.ContentEncodingRefuse }, post(form, "\nContent-Encoding: gzip"), gzipped("a=hello"), Block, 415},
+		{"a bomb", balanced, post(form, "\nContent-Encoding: gzip"), gzipped("a=" + strings.Repeat("0", 20<<20)), Block, 413},
+		{"a length over the limit", small, strings.Replace(post(form, ""), "Transfer-Encoding: chunked", "Content-Length: 20000", 1), "", Block, 413},
+		{"a body over the limit", small, post(form, ""), "a=" + strings.Repeat("b", 40<<10), Block, 413},
+		{"a body over what is inspected", small, post(form, ""), "a=" + strings.Repeat("b", 10<<10), Pass, 0},
+		{"an attack at the end of what is inspected", small, post(form, ""), "b=" + strings.Repeat("c", 8000) + "&" + evil + strings.Repeat("d", 1000), Block, 403},
+		{"limits not enforced", func(c *config.WAFPolicy) { small(c); c.RequestBody.Enforce = false }, post(form, ""), "a=" + strings.Repeat("b", 40<<10), Pass, 0},
+		{"bodies not inspected", func(c *config.WAFPolicy) { c.RequestBody.Inspect = false }, post(form, ""), evil, Pass, 0},
+		{"detection", func(c *config.WAFPolicy) { c.Mode = config.WAFDetection }, "GET " + xssQuery + " HTTP/1.1" + browserHead, "", Pass, 0},
+		{"a status of the policy's own", func(c *config.WAFPolicy) { c.BlockResponse.Status = 418 }, "GET " + xssQuery + " HTTP/1.1" + browserHead, "", Block, 418},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _ := compiled(t, tc.change)
+			d, _ := pass(p, tc.head, tc.body)
+			if d.Action != tc.action || d.Status != tc.status {
+				t.Errorf("got %+v", d)
+			}
+		})
+	}
+}
+
+func TestStreamsAreNotHeld(t *testing.T) {
+	p, _ := compiled(t, func(c *config.WAFPolicy) { c.RuleSet.Profile = config.ProfileBalanced })
+	for _, tc := range []struct {
+		kind string
+		held bool
+	}{{"application/grpc", false}, {"application/grpc+proto", false}, {"image/png", false}, {"application/json", true}, {"text/plain", true}} {
+		if _, held := pass(p, post(tc.kind, ""), `{"a":1}`); held != tc.held {
+			t.Errorf("%s: held %v", tc.kind, held)
+		}
+	}
+	detects, _ := compiled(t, func(c *config.WAFPolicy) { c.Mode = config.WAFDetection })
+	if _, held := pass(detects, post("application/json", ""), `{"a":1}`); held {
+		t.Error("detection holds")
+	}
+}
+
+func TestCustomRules(t *testing.T) {
+	match := func(v config.MatchVariable, op config.MatchOperator, values ...string) []config.MatchCondition {
+		return []config.MatchCondition{{Variable: v, Operator: op, Values: values}}
+	}
+	rule := func(name string, action config.CustomAction, m []config.MatchCondition) config.CustomRule {
+		return config.CustomRule{Name: name, Priority: 1, Enabled: true, Action: action, Match: m}
+	}
+	attack := "GET " + xssQuery + " HTTP/1.1" + browserHead
+	swedish := match(config.MatchRemoteAddr, config.OperatorGeoMatch, "SE")
+	for _, tc := range []struct {
+		name    string
+		rule    config.CustomRule
+		mode    config.WAFMode
+		head    string
+		body    string
+		action  Action
+		outcome Outcome
+	}{
+		{"allow", rule("a", config.CustomAllow, swedish), config.WAFPrevention, attack, "", Pass, Allowed},
+		{"block", rule("b", config.CustomBlock, swedish), config.WAFPrevention, "GET / HTTP/1.1" + browserHead, "", Block, Blocked},
+		{"block in detection", rule("b", config.CustomBlock, swedish), config.WAFDetection, "GET / HTTP/1.1" + browserHead, "", Pass, Detected},
+		{"log", rule("l", config.CustomLog, swedish), config.WAFPrevention, "GET / HTTP/1.1" + browserHead, "", Pass, Matched},
+		{"log an attack", rule("l", config.CustomLog, swedish), config.WAFPrevention, attack, "", Block, Blocked},
+		{"by the body", rule("b", config.CustomBlock, match(config.MatchPostArgs, config.OperatorContains, "forbidden")), config.WAFPrevention,
+			post("application/json", ""), `{"a":"forbidden"}`, Block, Blocked},
+		{"challenge", rule("c", config.CustomJSChallenge, swedish), config.WAFPrevention, "GET / HTTP/1.1" + browserHead, "", Block, Challenged},
+		{"challenge in detection", rule("c", config.CustomJSChallenge, swedish), config.WAFDetection, "GET / HTTP/1.1" + browserHead, "", Pass, Detected},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, log := compiled(t, func(c *config.WAFPolicy) { c.CustomRules, c.Mode = []config.CustomRule{tc.rule}, tc.mode })
+			d, _ := pass(p, tc.head, tc.body)
+			if d.Action != tc.action || len(log.list) == 0 || log.list[0].Outcome != tc.outcome {
+				t.Errorf("got %+v, logged %d: %s", d, len(log.list), log.lines.String())
+			}
+			if tc.outcome == Challenged && (d.Page == nil || !bytes.Contains(d.Page.Body, []byte("<script"))) {
+				t.Errorf("no page with a script: %+v", d.Page)
+			}
+		})
+	}
+}
+
+func TestRateLimits(t *testing.T) {
+	limit := func(c *config.WAFPolicy) {
+		c.CustomRules = []config.CustomRule{{Name: "login", Priority: 1, Enabled: true, Type: config.RateLimitRule, Action: config.CustomBlock,
+			Rate:  config.RateLimit{Requests: 3, Per: time.Minute},
+			Match: []config.MatchCondition{{Variable: config.MatchURI, Operator: config.OperatorBeginsWith, Values: []string{"/login"}}}}}
+	}
+	p, log := compiled(t, limit)
+	for i := range 5 {
+		d, _ := pass(p, "GET /login HTTP/1.1"+browserHead, "")
+		if blocked := d.Action == Block; blocked != (i >= 3) {
+			t.Fatalf("request %d: %+v", i, d)
+		}
+		if i >= 3 && (d.Status != 429 || d.Page.Fields[0][0] != "Retry-After") {
+			t.Errorf("request %d: %+v", i, d)
+		}
+	}
+	if d, _ := pass(p, "GET /other HTTP/1.1"+browserHead, ""); d.Action != Pass {
+		t.Errorf("another path: %+v", d)
+	}
+	if len(log.list) != 2 || log.list[0].Outcome != RateLimited {
+		t.Errorf("logged %s", log.lines.String())
+	}
+	again, err := Compile(conf(limit), Options{Previous: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if d, _ := pass(again, "GET /login HTTP/1.1"+browserHead, ""); d.Action != Block {
+		t.Error("a reload forgot what was counted")
+	}
+}
+
+// TestAFailingEngineIsNeverSilent takes the engine away.
+func TestAFailingEngineIsNeverSilent(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*config.WAFPolicy)
+		action Action
+	}{
+		{"closed", nil, Block},
+		{"open", func(c *config.WAFPolicy) { c.OnEngineError = config.EngineErrorsOpen }, Pass},
+		{"detection", func(c *config.WAFPolicy) { c.Mode = config.WAFDetection }, Pass},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, log := compiled(t, tc.change)
+			engine := p.judge.engine
+			p.judge.engine = nil
+			defer func() { p.judge.engine = engine }()
+			d, _ := pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, "")
+			if d.Action != tc.action || tc.action == Block && d.Status != 500 {
+				t.Errorf("got %+v", d)
+			}
+			if p.Metrics.Errors.Load() != 1 || len(log.list) != 1 || log.list[0].Outcome != Failed {
+				t.Errorf("%d errors counted, %d logged", p.Metrics.Errors.Load(), len(log.list))
+			}
+		})
+	}
+}
+
+func TestTheLogHasALineForEachRuleAndOneForTheVerdict(t *testing.T) {
+	p, log := compiled(t, nil)
+	pass(p, "GET "+xssQuery+"&token=secret HTTP/1.1"+browserHead, "")
+	lines := strings.Split(strings.TrimSuffix(log.lines.String(), "\n"), "\n")
+	if len(lines) != len(log.list[0].Matches)+1 || len(lines) < 3 {
+		t.Fatalf("%d lines for %d rules", len(lines), len(log.list[0].Matches))
+	}
+	var last line
+	for _, text := range lines {
+		last = line{}
+		if err := json.Unmarshal([]byte(text), &last); err != nil {
+			t.Fatal(err)
+		}
+		if last.TransactionID != "0123" || last.ClientIP != "198.51.100.7" || last.PolicyID != "test" {
+			t.Errorf("line %s", text)
+		}
+	}
+	if last.Action != "Blocked" || last.Outcome != "blocked" || *last.AnomalyScore < 5 || last.RuleID != "949110" {
+		t.Errorf("the verdict is %+v", last)
+	}
+}
+
+func TestTheLogIsScrubbed(t *testing.T) {
+	p, log := compiled(t, nil)
+	var text []byte
+	scrub := &config.LogScrubbing{Enabled: true, Rules: []config.ScrubRule{
+		{Variable: config.ScrubArgs, Operator: config.CompareEquals, Selector: "q"}, {Variable: config.ScrubClientIP, Operator: config.CompareEqualsAny}}}
+	p.log = func(e *Event) { text = e.AppendLines(nil, scrub) }
+	_ = log
+	pass(p, "GET "+xssQuery+"&other=shown HTTP/1.1"+browserHead, "")
+	for _, secret := range []string{"alert(1)", "3Cscript", "198.51.100.7"} {
+		if bytes.Contains(text, []byte(secret)) {
+			t.Errorf("%s is in the log: %s", secret, text)
+		}
+	}
+	if !bytes.Contains(text, []byte("other=shown")) || !bytes.Contains(text, []byte(hidden)) {
+		t.Errorf("got %s", text)
+	}
+}
+
+func TestResponses(t *testing.T) {
+	inspect := func(c *config.WAFPolicy) {
+		c.ResponseBody = config.ResponseBody{Inspect: true, Limit: 64 << 10, ContentTypes: []string{"text/html"}}
+	}
+	p, log := compiled(t, inspect)
+	respond := func(kind, body string) Decision {
+		tx := p.Begin(client)
+		defer tx.Done()
+		tx.Head(message("GET / HTTP/1.1" + browserHead))
+		m := &httpmsg.Response{}
+		m.Reset(nil)
+		m.Status, m.Body = 500, httpmsg.BodyLength
+		m.AddString("Content-Type", kind)
+		if d := tx.ResponseHead(m); d.Action != Hold {
+			return d
+		}
+		return tx.ResponseBody([]byte(body), true)
+	}
+	leak := "<html>You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version</html>"
+	if d := respond("text/html", leak); d.Action != Block {
+		t.Errorf("a leak: %+v", d)
+	}
+	if d := respond("text/html; charset=utf-8", "<html>hello</html>"); d.Action != Pass {
+		t.Errorf("a page: %+v", d)
+	}
+	if d := respond("text/event-stream", leak); d.Action != Pass {
+		t.Errorf("another type: %+v", d)
+	}
+	if n := len(log.list); n != 1 || !log.list[0].Response {
+		t.Errorf("%d events: %s", n, log.lines.String())
+	}
+}
+
+func TestVerifyJudgesTwice(t *testing.T) {
+	p, _ := compiled(t, func(c *config.WAFPolicy) { c.Acceleration, c.VerifySample = config.AccelerationVerify, 1 })
+	pass(p, "GET /?q=chairs HTTP/1.1"+browserHead, "")
+	pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, "")
+	if v, d := p.Metrics.Verified.Load(), p.Metrics.Differences.Load(); v != 2 || d != 0 {
+		t.Errorf("%d verified, %d differ", v, d)
+	}
+	p.judge.requests = p.judge.responses // an index that knows no rule of requests
+	if d, _ := pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, ""); d.Action != Block || p.Metrics.Differences.Load() != 1 {
+		t.Errorf("a wrong index: %+v, %d differences", d, p.Metrics.Differences.Load())
+	}
+}
