@@ -81,129 +81,6 @@ func (f *flow) endStages() {
 	f.stages = f.stages[:0]
 }
 
-// load is the body of a request, as far as it is there before a member is
-// asked.
-type load struct {
-	body  []byte
-	whole bool // nothing follows, trailers included: the request can be sent again
-}
-
-// loadMax is how much of a body is sent in one piece, before anybody looks
-// for the response: a backend that answers while it reads, or does not read,
-// must not find nobody there.
-const loadMax = 64 << 10
-
-// first is what the request is begun with; end says that it is all of it.
-func (l *load) first() (p []byte, end bool) {
-	if len(l.body) > loadMax {
-		return l.body[:loadMax], false
-	}
-	return l.body, l.whole
-}
-
-// rest is what is held behind the first piece.
-func (l *load) rest() []byte { return l.body[min(len(l.body), loadMax):] }
-
-// holdBody collects a short body, or for a stage that holds, what it wants. A
-// client that waits for 100 (Continue) is left waiting unless a stage holds:
-// the backend may refuse the request.
-func (f *flow) holdBody(hold int) (l load, ok bool) {
-	if f.req.Body == httpmsg.BodyNone {
-		return load{whole: true}, hold == 0 || f.stagesTake(nil, true)
-	}
-	if hold > 0 {
-		return f.holdForStages(hold)
-	}
-	wait := f.req.Body == httpmsg.BodyLength && f.req.ContentLength <= holdMax && !f.x.Awaits100()
-	body, whole, err := f.x.HoldBody(holdMax, wait)
-	if err != nil {
-		f.clientFailed(err)
-		return load{}, false
-	}
-	if (whole || len(body) > 0) && !f.stagesTake(body, whole) {
-		return load{}, false
-	}
-	return load{body, whole && !f.hasTrailers()}, true
-}
-
-// holdForStages collects the body until it is whole or longer than hold.
-func (f *flow) holdForStages(hold int) (l load, ok bool) {
-	body, whole, err := f.x.HoldBody(hold+1, true)
-	if err == nil && !whole && len(body) <= hold {
-		body, whole, err = f.holdMore(body, hold)
-	}
-	if err == errNoRoom {
-		f.noRoom()
-		return load{}, false
-	}
-	if err != nil {
-		f.clientFailed(err)
-		return load{}, false
-	}
-	f.req.Expect100 = false // it has been told to go on, whatever the backend thinks
-	if !f.stagesTake(body, whole) {
-		return load{}, false
-	}
-	return load{body, whole && !f.hasTrailers()}, true
-}
-
-// holdMore goes on where the exchange's own memory is full.
-func (f *flow) holdMore(piece []byte, hold int) (body []byte, whole bool, err error) {
-	most, from := f.heldMax(), stream.Now()
-	for {
-		if !f.held.add(&f.gw.held, piece, most) {
-			return nil, false, errNoRoom
-		}
-		if whole = f.x.BodyDone(); whole || len(f.held.bytes) > hold {
-			return f.held.bytes, whole, nil
-		}
-		if f.gw.HeldBytes() > most/2 && stream.Now() > from+holdPatience {
-			return nil, false, errNoRoom
-		}
-		if piece, err = f.x.ReadBody(); err == io.EOF {
-			return f.held.bytes, true, nil
-		}
-		if err != nil {
-			return nil, false, err
-		}
-	}
-}
-
-// heldMax is how much memory held bodies may take.
-func (f *flow) heldMax() int64 {
-	if f.snap.HeldBytes > 0 {
-		return f.snap.HeldBytes
-	}
-	return defaultHeldBytes
-}
-
-// noRoom answers an exchange whose body cannot be held.
-func (f *flow) noRoom() {
-	f.listener.Metrics.LimitHit(f.shard, telemetry.LimitHeldBytes)
-	f.obey(Verdict{Action: Answer, Status: 503, Reason: errNoRoom.Error()}, 'R')
-}
-
-// stagesTake shows the stages the beginning of the body; false when one of
-// them ended the exchange.
-func (f *flow) stagesTake(body []byte, end bool) bool {
-	if v := f.stages.onBody(body, end); v.ends() {
-		f.obey(v, 'R')
-		return false
-	}
-	return true
-}
-
-// hasTrailers reports whether trailer fields follow the body that is held:
-// they are sent behind it, as those of a body that streams.
-func (f *flow) hasTrailers() bool {
-	if f.req.Body != httpmsg.BodyChunked {
-		return false
-	}
-	f.resp.Reset(nil)
-	f.x.Trailers(&f.resp.Fields)
-	return f.resp.Len() > 0
-}
-
 // exchange finds a member that takes the request, and passes its response on.
 func (f *flow) exchange(l load) {
 	var failed *proxy.Backend
@@ -511,11 +388,9 @@ func (f *flow) deliver(t *Transport) {
 // delivered notes the response and keeps the connection if it may carry
 // another request.
 func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
-	if f.rec.Status == 0 && f.x.Started() {
-		f.rec.Status = r.Status
-	}
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
-	if len(f.rec.ContentType) == 0 { // not answered by ourselves instead
+	if f.rec.Status == 0 && f.x.Started() { // nothing else was answered instead
+		f.rec.Status = r.Status
 		kind, _ := r.Get(httpmsg.ContentType)
 		f.kind = append(f.kind[:0], kind...) // the response's memory goes with its connection
 		f.rec.ContentType = f.kind

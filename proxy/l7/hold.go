@@ -49,6 +49,12 @@ func (h *holdings) reserve(n int, most int64) bool {
 	return true
 }
 
+// impatient reports whether a body that has been coming in for so long, in
+// nanoseconds, must make room for others.
+func (h *holdings) impatient(most, since int64) bool {
+	return since > holdPatience && h.used.Load() > most/2
+}
+
 // held is the beginning of one body, in one piece. Its memory follows what has
 // arrived, not what was announced: it grows with the body, twice as large each
 // time. The zero value holds nothing.

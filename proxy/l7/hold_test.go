@@ -1,0 +1,376 @@
+package l7
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/config"
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/telemetry"
+	"gatehouse/internal/testkit"
+)
+
+// holding is a stage that holds so much of the request body.
+func holding(limit int) *fakeStage {
+	return &fakeStage{head: func(*httpmsg.Request) Verdict { return Verdict{Action: Hold, Limit: limit} }}
+}
+
+// eachTime makes a new stage for each exchange.
+type eachTime func() *fakeStage
+
+func (m eachTime) Begin(c Client) Stage { return m().Begin(c) }
+
+func put(body string, lines ...string) string {
+	return request("PUT", "/", append(lines, fmt.Sprint("Content-Length: ", len(body)))...) + body
+}
+
+func TestAStageWatchesWhatFollowsHeldBytes(t *testing.T) {
+	body := testkit.Pattern(500_000)
+	for _, w := range []struct {
+		name         string
+		watch        bool
+		sends        string
+		seen, ends   int
+		others, fins int // of a stage that does not hold
+	}{
+		{"watching", true, put(body), len(body), 1, len(body), 1},
+		{"watching a short body", true, put("short"), 5, 1, 5, 1},
+		{"not watching", false, put(body), 100_000, 0, len(body), 1},
+		{"watching chunks", true, request("PUT", "/", "Transfer-Encoding: chunked") + inChunks(body, true), len(body), 1, len(body), 1},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			first, second, third := holding(100_000), holding(200_000), &fakeStage{}
+			first.body = func([]byte, bool) Verdict { return Verdict{Watch: w.watch} }
+			b := testkit.NewBackend(t, nil)
+			g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) { t.Stages = []StageMaker{first, second, third} }})
+			c := testkit.Dial(t, g.addr)
+			go c.TrySend(w.sends, soon)
+			c.ReadResponse("PUT")
+			finished(t, g)
+			if first.seen.Len() != w.seen || first.ends != w.ends || !strings.HasPrefix(body, "s") && w.seen > 5 && first.seen.String() != body[:w.seen] {
+				t.Errorf("the first stage saw %d bytes, %d ends; want %d, %d", first.seen.Len(), first.ends, w.seen, w.ends)
+			}
+			if n := min(w.others, 200_000); second.seen.Len() != n {
+				t.Errorf("the second stage saw %d bytes, want %d", second.seen.Len(), n)
+			}
+			if third.seen.Len() != w.others || third.ends != w.fins {
+				t.Errorf("the third stage saw %d bytes, %d ends; want %d, %d", third.seen.Len(), third.ends, w.others, w.fins)
+			}
+		})
+	}
+}
+
+func TestAStageRefusesWhatItWatches(t *testing.T) {
+	body := testkit.Pattern(3 << 20)
+	s := holding(100_000)
+	s.body = func([]byte, bool) Verdict {
+		if s.seen.Len() > 1<<20 {
+			return Verdict{Action: Answer, Status: 413, Reason: "too long"}
+		}
+		return Verdict{Watch: true}
+	}
+	g, _ := staged(t, s, testkit.Respond(200, "ok"))
+	c := testkit.Dial(t, g.addr)
+	go c.TrySend(put(body), soon)
+	if r, err := c.TryReadResponse("PUT", soon); err != nil || r.StatusCode != 413 {
+		t.Errorf("answer is %v, %v", r, err)
+	}
+	if l := g.lines(t, 1)[0]; l.text("reason") != "too long" || l.text("termination") != "PR" {
+		t.Errorf("the log says %v", l)
+	}
+}
+
+func TestHeldBytesAreBoundedForAllExchanges(t *testing.T) {
+	s := &fakeStage{}
+	s.head = func(r *httpmsg.Request) Verdict {
+		if r.Method == httpmsg.PUT {
+			return Verdict{Action: Hold, Limit: 1 << 20}
+		}
+		return Verdict{}
+	}
+	s.respHead = func(*httpmsg.Response) Verdict { return Verdict{Action: Hold, Limit: 1 << 20} }
+	for _, w := range []struct{ name, send, long string }{
+		{"request", put(testkit.Pattern(400_000)), ""},
+		{"response", get("/"), testkit.Pattern(400_000)},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			b := testkit.NewBackend(t, testkit.Respond(200, w.long))
+			g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) { t.Stages = []StageMaker{&firstOnly{s: s}} },
+				snapshot: func(s *Snapshot) { s.HeldBytes = 300_000 }})
+			c := testkit.Dial(t, g.addr)
+			go c.TrySend(w.send, soon)
+			if r, err := c.TryReadResponse("PUT", soon); err != nil || r.StatusCode != 503 {
+				t.Fatalf("answer is %v, %v", r, err)
+			}
+			if l := g.lines(t, 1)[0]; l.text("reason") != errNoRoom.Error() {
+				t.Errorf("the log says %v", l)
+			}
+			if g.HeldBytes() != 0 || b.RequestCount() != strings.Count(w.name, "response") {
+				t.Errorf("%d bytes held, %d requests", g.HeldBytes(), b.RequestCount())
+			}
+			if n := limitHits(t, g, "heldBytes"); n != 1 {
+				t.Errorf("counted %v times", n)
+			}
+		})
+	}
+}
+
+// limitHits is how often a limit was hit, as the metrics say.
+func limitHits(t *testing.T, g *gateway, limit string) (n float64) {
+	t.Helper()
+	families, err := g.metrics.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "limit" && l.GetValue() == limit {
+					n += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return n
+}
+
+func TestAClientIsToldToGoOnForAStageThatHolds(t *testing.T) {
+	s := holding(1 << 20)
+	g, b := staged(t, s, nil)
+	body := testkit.Pattern(300_000)
+	c := testkit.Dial(t, g.addr)
+	c.Send(request("POST", "/", "Expect: 100-continue", fmt.Sprint("Content-Length: ", len(body))))
+	if r := c.ReadResponse("POST"); r.StatusCode != 100 {
+		t.Fatalf("answer is %q", r.Head)
+	}
+	if b.ConnCount() != 0 {
+		t.Error("a member was picked before the body was there")
+	}
+	go c.TrySend(body, soon)
+	r, interim := c.ReadFinal("POST")
+	if e := testkit.DecodeEcho(t, r.Content); e.BodyLen != int64(len(body)) || e.Get("Expect") != "" || len(interim) > 0 {
+		t.Errorf("%d bytes arrived with %q, %d interim responses", e.BodyLen, e.Fields, len(interim))
+	}
+}
+
+func TestAClientLeavesWhileItsBodyIsHeld(t *testing.T) {
+	testkit.NoLeak(t)
+	s := holding(1 << 20)
+	g, b := staged(t, s, nil)
+	c := testkit.Dial(t, g.addr)
+	c.Send(request("PUT", "/", "Content-Length: 900000") + testkit.Pattern(500_000))
+	testkit.Eventually(t, soon, "bytes to be held", func() bool { return g.HeldBytes() >= 500_000 })
+	c.Reset()
+	if l := g.lines(t, 1)[0]; l.text("termination") != "CR" || l["httpStatus"] != 499.0 {
+		t.Errorf("the log says %v", l)
+	}
+	if g.HeldBytes() != 0 || b.ConnCount() != 0 || s.done != 1 {
+		t.Errorf("%d bytes held, %d connections to the backend, done %d times", g.HeldBytes(), b.ConnCount(), s.done)
+	}
+}
+
+// A body that is held whole can be sent again, however long.
+func TestAHeldBodyIsSentAgain(t *testing.T) {
+	body := testkit.Pattern(1 << 20)
+	s := holding(MaxHold)
+	b := testkit.NewBackend(t, dieOnReuse(func(c *testkit.Conn) { c.Reset() }))
+	g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) { t.Stages = []StageMaker{s} }})
+	c := testkit.Dial(t, g.addr)
+	ask(t, c, get("/"), 200)
+	s.ends = 0
+	go c.TrySend(put(body), soon)
+	if r := c.ReadResponse("PUT"); r.StatusCode != 200 || string(r.Content) != "connection 2" {
+		t.Errorf("answer is %q %q", r.Head, r.Content)
+	}
+	if string(b.Last().Body) != body || g.HeldBytes() != 0 {
+		t.Errorf("%d bytes arrived, %d are held still", b.Last().BodyLen, g.HeldBytes())
+	}
+	s.ends = 0
+	ask(t, c, get("/"), 200) // the client's connection is as good as before
+}
+
+func TestAHeldBodyGoesToAnotherMemberAfterATimeout(t *testing.T) {
+	body := testkit.Pattern(300_000)
+	silent := testkit.NewBackend(t, func(c *testkit.Conn, r *testkit.Request) { r.ReadBody(); c.WaitPeer(soon) })
+	other := testkit.NewBackend(t, nil)
+	g := start(t, setup{backends: []*testkit.Backend{silent, other}, target: func(t *Target) { t.Stages = []StageMaker{eachTime(func() *fakeStage { return holding(MaxHold) })} },
+		settings: func(s *config.BackendSettings) { s.RequestTimeout, s.Retries.OnTimeout = 300*time.Millisecond, true }})
+	for range 2 { // whom the balancer picks first is its affair
+		c := testkit.Dial(t, g.addr)
+		go c.TrySend(put(body), soon)
+		if r := c.ReadResponse("PUT"); r.StatusCode != 200 || testkit.DecodeEcho(t, r.Content).BodyLen != int64(len(body)) {
+			t.Errorf("answer is %q", r.Head)
+		}
+	}
+	if silent.RequestCount() == 0 {
+		t.Error("the silent member was never asked")
+	}
+}
+
+// A backend may answer before it has read a held body, and while it does.
+func TestABackendAnswersWithinAHeldBody(t *testing.T) {
+	body := testkit.Pattern(2 << 20)
+	for name, h := range map[string]testkit.Handler{
+		"refusing": func(c *testkit.Conn, r *testkit.Request) {
+			c.Send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+			c.CloseWrite()
+			c.WaitPeer(soon)
+			c.Close()
+		},
+		"echoing": func(c *testkit.Conn, r *testkit.Request) {
+			c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)))
+			buf := make([]byte, 32<<10)
+			for n, err := r.Read(buf); n > 0 || err == nil; n, err = r.Read(buf) {
+				c.Send(string(buf[:n]))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, _ := staged(t, holding(MaxHold), h)
+			c := testkit.Dial(t, g.addr)
+			go c.TrySend(put(body), soon)
+			r, err := c.TryReadResponse("PUT", soon)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case name == "refusing" && (r.StatusCode != 413 || string(r.Content) != "no"):
+				t.Errorf("answer is %q", r.Head)
+			case name == "echoing" && string(r.Content) != body:
+				t.Errorf("%d bytes came back", len(r.Content))
+			}
+			finished(t, g)
+			if n := g.HeldBytes(); n != 0 {
+				t.Errorf("%d bytes are held still", n)
+			}
+		})
+	}
+}
+
+func TestTrailersFollowAHeldBody(t *testing.T) {
+	body := testkit.Pattern(200_000)
+	s := holding(MaxHold)
+	g, b := staged(t, s, nil)
+	c := testkit.Dial(t, g.addr)
+	text := request("PUT", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum") + inChunks(body, false)
+	go c.TrySend(strings.TrimSuffix(text, "\r\n")+"X-Sum: 1\r\n\r\n", soon)
+	e := testkit.DecodeEcho(t, c.ReadResponse("PUT").Content)
+	if e.BodyLen != int64(len(body)) || len(e.Trailers) != 1 || s.ends != 1 {
+		t.Errorf("%d bytes, trailers %v, %d ends; %d requests", e.BodyLen, e.Trailers, s.ends, b.RequestCount())
+	}
+}
+
+// Other protocols have pieces of other sizes.
+func TestAnotherProtocolsBodyIsHeld(t *testing.T) {
+	for _, pieces := range [][]int{{10, 20, 30}, {100_000, 0, 100_000}, {3 << 20}, {1 << 20, 3 << 20, 5}} {
+		t.Run(fmt.Sprint(pieces), func(t *testing.T) {
+			s := holding(1 << 20)
+			s.body = func([]byte, bool) Verdict { return Verdict{Watch: true} }
+			g, b := staged(t, s, nil)
+			x := newMemoryExchange(t, "PUT / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+			total := 0
+			for _, n := range pieces {
+				total += n
+			}
+			body := testkit.Pattern(total)
+			go func() {
+				rest := body
+				for _, n := range pieces {
+					x.body <- []byte(rest[:n])
+					rest = rest[n:]
+				}
+				close(x.body)
+			}()
+			g.over(x)
+			if x.status != 200 || string(b.Last().Body) != body[:len(b.Last().Body)] || b.Last().BodyLen != int64(total) {
+				t.Errorf("status %d, %d bytes arrived of %d", x.status, b.Last().BodyLen, total)
+			}
+			if s.seen.String() != body || s.ends != 1 || g.HeldBytes() != 0 {
+				t.Errorf("the stage saw %d bytes, %d ends; %d are held", s.seen.Len(), s.ends, g.HeldBytes())
+			}
+		})
+	}
+}
+
+func TestHoldingsCountWhatIsReserved(t *testing.T) {
+	var h holdings
+	var a, b held
+	text := []byte(testkit.Pattern(100_000))
+	if !a.add(&h, text, 1<<20) || h.used.Load() != 128<<10 {
+		t.Fatalf("%d bytes are used", h.used.Load())
+	}
+	if b.add(&h, text, 200_000) || h.used.Load() != 128<<10 {
+		t.Errorf("%d bytes are used after a refusal", h.used.Load())
+	}
+	for range 30 {
+		if !a.add(&h, text, 100<<20) {
+			t.Fatal("there is room")
+		}
+	}
+	if !bytes.Equal(a.bytes, bytes.Repeat(text, 31)) || h.used.Load() < 3_100_000 || h.used.Load() > 3_300_000 {
+		t.Errorf("%d bytes in %d", len(a.bytes), h.used.Load())
+	}
+	a.release(&h)
+	a.release(&h)
+	b.release(&h)
+	if h.used.Load() != 0 {
+		t.Errorf("%d bytes are used in the end", h.used.Load())
+	}
+	n := testing.AllocsPerRun(100, func() {
+		a.add(&h, text[:50_000], 1<<20)
+		a.add(&h, text[:50_000], 1<<20)
+		a.release(&h)
+	})
+	if n > 1 && !testkit.Race { // a collection may empty the pools
+		t.Errorf("%v allocations", n)
+	}
+	runtime.KeepAlive(text)
+}
+
+func TestSlowBodiesMakeRoomOnceItIsShort(t *testing.T) {
+	for _, w := range []struct {
+		name        string
+		used, since int64
+		want        bool
+	}{
+		{"there is room", 400, 20 * holdPatience, false},
+		{"a fast one", 900, holdPatience, false},
+		{"a slow one", 501, holdPatience + 1, true},
+	} {
+		var h holdings
+		h.used.Store(w.used)
+		if got := h.impatient(1000, w.since); got != w.want {
+			t.Errorf("%s: %v", w.name, got)
+		}
+	}
+}
+
+// recording is a stage with something to say.
+type recording struct{ *fakeStage }
+
+func (r recording) Begin(c Client) Stage { r.fakeStage.Begin(c); return r }
+
+func (r recording) Record(to *telemetry.Record) {
+	to.WAFPolicy, to.WAFMode, to.WAFAction, to.WAFEvaluationTime = "strict", "Detection", "Matched", 2_000_000
+}
+
+func TestAStageAddsToTheRecord(t *testing.T) {
+	s := recording{&fakeStage{}}
+	b := testkit.NewBackend(t, nil)
+	g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) { t.Stages = []StageMaker{s} }})
+	r := ask(t, testkit.Dial(t, g.addr), get("/", "Host2: x"), 200)
+	l := g.lines(t, 1)[0]
+	if l.text("WAFPolicyID") != "strict" || l.text("WAFMode") != "Detection" || l.text("WAFAction") != "Matched" || l["WAFEvaluationTime"] != 0.002 {
+		t.Errorf("the log says %v", l)
+	}
+	c := s.client
+	if c.Host != "shop.test" || string(c.TraceID[:]) != l.text("transactionId") || c.Proto != "HTTP/1.1" || !c.Local.IsValid() || c.Peer != c.Addr {
+		t.Errorf("the client is %+v", c)
+	}
+	if e := testkit.DecodeEcho(t, r.Content); e.Get("X-AppGW-Trace-Id") != string(c.TraceID[:]) {
+		t.Error("the backend got another trace ID")
+	}
+}
