@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -119,6 +120,31 @@ func BenchmarkOrdinaryRequest(b *testing.B) {
 	var e Evaluation
 	b.ReportAllocs()
 	for b.Loop() {
+		e.Run(ix, r, nil)
+	}
+}
+
+// fresh is the same request with a search, a session and a referer that were
+// not seen before.
+func fresh(r *variables.Request, n int) {
+	words := [...]string{"garden", "chairs", "teak", "cushion", "table", "lamp", "oak", "wicker"}
+	q := words[n%8] + " " + words[n/8%8] + " " + strconv.Itoa(n)
+	r.ArgsGet[0].Value = q
+	r.Query = "q=" + strings.ReplaceAll(q, " ", "+") + "&page=2"
+	r.Target = "/shop/search?" + r.Query
+	r.URI, r.Line = r.Target, r.Method+" "+r.Target+" "+r.Protocol
+	r.Cookies[0].Value = strconv.Itoa(n*7919) + "c1a2f9d"
+	r.Headers[5].Value = "https://shop.example/shop/?" + r.Query
+	r.Headers[7].Value = "session=" + r.Cookies[0].Value + "; cart=3f29ac; theme=dark"
+}
+
+func BenchmarkFreshRequest(b *testing.B) {
+	ix := crsIndex(b, 1)
+	r := browser()
+	var e Evaluation
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		fresh(r, n)
 		e.Run(ix, r, nil)
 	}
 }

@@ -187,7 +187,7 @@ func (e *Evaluation) literals(c collection, g *group) {
 	e.ix.words.scan(text, &e.hits)
 	for _, lit := range e.hits.list {
 		for _, l := range e.ix.byLiteral[lit] {
-			if l.from.has(c) && l.way.meets(g.steps) && e.open(l) && l.possible(g.class) && l.takes(c, e.lower) {
+			if l.from.has(c) && l.way.meets(g.steps) && e.open(l) && l.need.bytes.holds(g.class) && l.takes(c, e.lower) {
 				e.tryOn(l, g)
 			}
 		}
@@ -223,7 +223,7 @@ var (
 // try tries links on a text.
 func (e *Evaluation) try(links []*link, c collection, g *group) {
 	for _, l := range links {
-		if l.way.meets(g.steps) && e.open(l) && l.possible(g.class) && l.takes(c, e.lower) {
+		if l.way.meets(g.steps) && e.open(l) && l.need.bytes.holds(g.class) && l.takes(c, e.lower) {
 			e.tryOn(l, g)
 		}
 	}

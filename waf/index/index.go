@@ -117,13 +117,3 @@ func (l *link) takes(c collection, lower []byte) bool {
 	}
 	return false
 }
-
-// possible reports whether a text has the bytes that a match needs.
-func (l *link) possible(c transform.Class) bool {
-	for _, set := range l.need.bytes {
-		if !c.Intersects(set) {
-			return false
-		}
-	}
-	return true
-}

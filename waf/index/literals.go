@@ -18,22 +18,66 @@ type need struct {
 	// exact: a text that has one of the literals matches, and need not be
 	// looked at again.
 	exact bool
-	// bytes: of each of these sets at least one byte is in every match.
-	bytes []transform.Class
+	// bytes every match has.
+	bytes condition
+}
+
+// condition is what the bytes of a text must be for an expression to match
+// it: of each set at least one, and of each list of alternatives one.
+type condition struct {
+	all    []transform.Class
+	either [][]condition
+}
+
+// holds reports whether the bytes of a text can be those of a match.
+func (c *condition) holds(bytes transform.Class) bool {
+	for _, set := range c.all {
+		if !bytes.Intersects(set) {
+			return false
+		}
+	}
+	for _, alternatives := range c.either {
+		if !anyHolds(alternatives, bytes) {
+			return false
+		}
+	}
+	return true
+}
+
+func anyHolds(alternatives []condition, bytes transform.Class) bool {
+	for i := range alternatives {
+		if alternatives[i].holds(bytes) {
+			return true
+		}
+	}
+	return false
+}
+
+// size is how many sets a condition has.
+func (c *condition) size() int {
+	n := len(c.all)
+	for _, alternatives := range c.either {
+		for i := range alternatives {
+			n += alternatives[i].size()
+		}
+	}
+	return n
 }
 
 const (
-	maxExact   = 48 // exact texts of a subexpression that are followed up
-	maxLiteral = 16 // bytes of a literal; more would not make it rarer
-	maxClass   = 12 // runes of a class that are written out
-	maxBytes   = 4  // byte sets kept
+	maxExact   = 48  // exact texts of a subexpression that are followed up
+	maxLiteral = 16  // bytes of a literal; more would not make it rarer
+	maxClass   = 12  // runes of a class that are written out
+	maxBytes   = 8   // byte sets kept of what must all be there
+	maxEither  = 48  // alternatives that are told apart by their bytes
+	maxSets    = 200 // byte sets of a condition
 )
 
 // needOf finds what every match of an expression contains. It claims less
 // rather than too much: a wrong claim would hide attacks.
 func needOf(re *syntax.Regexp) need {
 	p := analyse(re.Simplify())
-	n := need{bytes: rarest(p.bytes)}
+	n := need{bytes: p.bytes.reduced()}
 	if best := p.best(); len(best) > 0 {
 		n.anyOf = best
 	}
@@ -44,7 +88,7 @@ func needOf(re *syntax.Regexp) need {
 type part struct {
 	exact []string // all texts that it can match, in lower case; nil: not known
 	anyOf []string // every match contains one of these; nil: not known
-	bytes []transform.Class
+	bytes condition
 }
 
 // best is the better of what the exact texts and the literals say.
@@ -97,6 +141,15 @@ func rarest(sets []transform.Class) []transform.Class {
 		sets = sets[:len(sets)-1]
 	}
 	return slices.Clip(sets[:min(len(sets), maxBytes)])
+}
+
+// reduced is a condition without what says little.
+func (c condition) reduced() condition {
+	c.all = rarest(c.all)
+	if c.size() > maxSets {
+		c.either = nil
+	}
+	return c
 }
 
 // rarity is how likely a set is met in ordinary text: letters and digits
@@ -171,7 +224,7 @@ func literal(re *syntax.Regexp) part {
 			return part{} // rare in the rules, and matched in bytes by some of them
 		}
 		b.WriteRune(r)
-		p.bytes = append(p.bytes, letter(byte(r)))
+		p.bytes.all = append(p.bytes.all, letter(byte(r)))
 	}
 	p.exact = []string{b.String()}
 	return p.shorten()
@@ -229,7 +282,7 @@ func class(re *syntax.Regexp) part {
 			}
 		}
 	}
-	p := part{bytes: []transform.Class{set}}
+	p := part{bytes: condition{all: []transform.Class{set}}}
 	if len(exact) <= maxClass {
 		p.exact = exact
 	}
@@ -274,7 +327,8 @@ func concat(subs []*syntax.Regexp) part {
 	run := []string{""} // exact texts of the parts since the last that has none
 	for _, sub := range subs {
 		p := analyse(sub)
-		whole.bytes = append(whole.bytes, p.bytes...)
+		whole.bytes.all = append(whole.bytes.all, p.bytes.all...)
+		whole.bytes.either = append(whole.bytes.either, p.bytes.either...)
 		whole.anyOf = better(whole.anyOf, p.anyOf)
 		next := product(run, p.exact)
 		if next == nil {
@@ -329,7 +383,8 @@ func product(a, b []string) []string {
 // alternate is one of several parts: a requirement must be one of each.
 func alternate(subs []*syntax.Regexp) part {
 	whole := part{exact: []string{}, anyOf: []string{}}
-	for i, sub := range subs {
+	alternatives := make([]condition, 0, len(subs))
+	for _, sub := range subs {
 		p := analyse(sub)
 		if whole.exact != nil && p.exact != nil && len(whole.exact)+len(p.exact) <= maxExact {
 			whole.exact = union(whole.exact, p.exact)
@@ -341,26 +396,40 @@ func alternate(subs []*syntax.Regexp) part {
 		} else {
 			whole.anyOf = nil
 		}
-		whole.bytes = eitherBytes(whole.bytes, p.bytes, i == 0)
+		alternatives = append(alternatives, p.bytes.reduced())
 	}
+	whole.bytes = oneOf(alternatives)
 	if len(whole.anyOf) == 0 {
 		whole.anyOf = nil
 	}
 	return whole
 }
 
-// eitherBytes is what is required when one of two lists of sets is: the union
-// of the rarest of each.
-func eitherBytes(a, b []transform.Class, first bool) []transform.Class {
-	b = rarest(slices.Clone(b))
-	if first {
-		return b[:min(len(b), 1)]
+// oneOf is what is required when one of several conditions is: of many, the
+// union of their rarest sets.
+func oneOf(list []condition) (c condition) {
+	var union transform.Class
+	for i := range list {
+		if list[i].size() == 0 {
+			return condition{} // this one asks for nothing
+		}
+		if len(list[i].all) == 0 {
+			union = everything
+			continue
+		}
+		union = union.Union(list[i].all[0])
 	}
-	if len(a) == 0 || len(b) == 0 {
-		return nil
+	if union != everything {
+		c.all = []transform.Class{union}
 	}
-	return []transform.Class{a[0].Union(b[0])}
+	if len(list) <= maxEither {
+		c.either = [][]condition{list}
+	}
+	return c
 }
+
+// everything is all bytes.
+var everything = transform.Class{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
 
 func union(a, b []string) []string {
 	all := append(slices.Clone(a), b...)

@@ -87,11 +87,8 @@ func expressions(t testing.TB) map[string]int {
 // satisfied reports whether a text has what a need asks for, as evaluation
 // sees it.
 func satisfied(n need, a *automaton, text string) bool {
-	class := transform.ClassOf(text)
-	for _, set := range n.bytes {
-		if !class.Intersects(set) {
-			return false
-		}
+	if !n.bytes.holds(transform.ClassOf(text)) {
+		return false
 	}
 	if len(n.anyOf) == 0 {
 		return true

@@ -195,7 +195,7 @@ func newOperator(name, argument string, file func(string) ([]byte, error)) (op o
 		op, err := newByteRange(argument)
 		return op, n, err
 	case "validateurlencoding":
-		n.bytes = []transform.Class{letter('%')}
+		n.bytes.all = []transform.Class{letter('%')}
 		return urlEncoding{}, n, nil
 	case "validateutf8encoding":
 		return utf8Encoding{}, n, nil
