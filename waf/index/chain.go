@@ -87,7 +87,7 @@ func (e *Evaluation) textMatches(r *rule, n int, l *link, text string) bool {
 		argument, ok := e.expand(l.dynamic)
 		if !ok {
 			op = opaque{}
-		} else if made, _, err := newOperator(l.name, argument, l.file); err == nil {
+		} else if made, _, err := newOperator(l.name, argument, l.file, nil); err == nil {
 			op = made
 		} else {
 			op = opaque{}

@@ -18,9 +18,13 @@ type Options struct {
 	File func(name string) ([]byte, error)
 }
 
+// maxDFABytes bounds the memory of all automata of expressions of an index.
+const maxDFABytes = 16 << 20
+
 // Compile makes an index of rules, which are in the order in which they run.
 func Compile(items []seclang.Item, o Options) (*Index, error) {
 	c := &compiler{Options: o, ix: &Index{steps: newSteps(), memory: newMemory(), constants: map[string]string{}}}
+	c.ix.dfaBytes.Store(maxDFABytes)
 	first, last := 1, 2
 	if o.Response {
 		c.phase(items, 1)

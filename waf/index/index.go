@@ -13,6 +13,7 @@ package index
 
 import (
 	"regexp"
+	"sync/atomic"
 
 	"gatehouse/waf/transform"
 )
@@ -28,7 +29,8 @@ type Index struct {
 	counting  []*rule // those of them that begin with a count
 	constants map[string]string
 	memory    *memory
-	dirty     bool // a rule that does not depend on the message matches, and is seen
+	dfaBytes  atomic.Int64 // left for automata of expressions
+	dirty     bool         // a rule that does not depend on the message matches, and is seen
 }
 
 // plan is what is to be done with the values of a collection.

@@ -48,7 +48,7 @@ func (c *compiler) operator(l *link, o seclang.Operator) {
 		l.dynamic = pieces(o.Argument)
 		return
 	}
-	op, n, err := newOperator(o.Name, argument, c.File)
+	op, n, err := newOperator(o.Name, argument, c.File, &c.ix.dfaBytes)
 	if err != nil {
 		c.err = fmt.Errorf("@%s: %w", o.Name, err)
 		return

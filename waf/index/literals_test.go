@@ -105,7 +105,7 @@ func TestWhatAnExpressionMatchesHasWhatItNeeds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched, withLiteral := 0, 0
 	for pattern, id := range expressions(t) {
-		op, n, err := newExpression(pattern)
+		op, n, err := newExpression(pattern, nil)
 		if err != nil {
 			t.Fatal(id, err)
 		}
@@ -156,7 +156,7 @@ func TestNeeds(t *testing.T) {
 		{`\bsleep\(`, []string{"sleep("}},
 		{`(?:a|b)(?:c|d)`, []string{"ac", "ad", "bc", "bd"}},
 	} {
-		_, n, err := newExpression(tc.pattern)
+		_, n, err := newExpression(tc.pattern, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"regexp/syntax"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/corazawaf/libinjection-go"
@@ -30,7 +31,7 @@ type Expression interface {
 
 // NewExpression compiles the argument of @rx.
 func NewExpression(argument string) (Expression, error) {
-	op, _, err := newExpression(argument)
+	op, _, err := newExpression(argument, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -44,16 +45,27 @@ type capturer interface {
 }
 
 // expression is @rx. Dots match line ends, as the Core Rule Set expects.
-type expression struct{ re *regexp.Regexp }
+type expression struct {
+	re  *regexp.Regexp
+	dfa *dfa // nil: not worth it
+}
 
-func (e expression) Match(text string) bool      { return e.re.MatchString(text) }
+func (e expression) Match(text string) bool {
+	if e.dfa != nil {
+		if found, ok := e.dfa.match(text); ok {
+			return found
+		}
+	}
+	return e.re.MatchString(text)
+}
+
 func (e expression) Groups(text string) []string { return e.re.FindStringSubmatch(text) }
 
-// binary is @rx with an expression that matches bytes that are not UTF-8.
-type binary struct{ re *binaryregexp.Regexp }
+// byteExpression is @rx with an expression that matches bytes that are not UTF-8.
+type byteExpression struct{ re *binaryregexp.Regexp }
 
-func (e binary) Match(text string) bool      { return e.re.MatchString(text) }
-func (e binary) Groups(text string) []string { return e.re.FindStringSubmatch(text) }
+func (e byteExpression) Match(text string) bool      { return e.re.MatchString(text) }
+func (e byteExpression) Groups(text string) []string { return e.re.FindStringSubmatch(text) }
 
 // phrases is @pm: that one of the phrases was found is all there is to know.
 type phrases struct{ list []string }
@@ -169,10 +181,10 @@ var comparisons = map[string]func(a, b int) bool{
 
 // newOperator compiles an operator whose argument has no macros left. n is
 // what a text must contain for it to match.
-func newOperator(name, argument string, file func(string) ([]byte, error)) (op operator, n need, err error) {
+func newOperator(name, argument string, file func(string) ([]byte, error), budget *atomic.Int64) (op operator, n need, err error) {
 	switch name {
 	case "rx":
-		return newExpression(argument)
+		return newExpression(argument, budget)
 	case "pm":
 		return newPhrases(strings.Split(strings.ToLower(argument), " "))
 	case "pmfromfile", "pmf":
@@ -235,7 +247,7 @@ func lowered(text string) string {
 	return string(b)
 }
 
-func newExpression(argument string) (operator, need, error) {
+func newExpression(argument string, budget *atomic.Int64) (operator, need, error) {
 	if arbitraryBytes(argument) {
 		re, err := binaryregexp.Compile(argument)
 		if err != nil {
@@ -245,7 +257,7 @@ func newExpression(argument string) (operator, need, error) {
 		if parsed, err := syntax.Parse(argument, syntax.Perl); err == nil {
 			n = needOf(parsed)
 		}
-		return binary{re}, n, nil
+		return byteExpression{re}, n, nil
 	}
 	re, err := regexp.Compile("(?s)" + argument)
 	if err != nil {
@@ -255,7 +267,13 @@ func newExpression(argument string) (operator, need, error) {
 	if err != nil {
 		return nil, need{}, err
 	}
-	return expression{re}, needOf(parsed), nil
+	e := expression{re: re}
+	if budget != nil {
+		if e.dfa, err = newDFA(parsed, budget); err != nil {
+			return nil, need{}, err
+		}
+	}
+	return e, needOf(parsed), nil
 }
 
 // arbitraryBytes reports whether an expression has escapes (\xe2) that are
