@@ -208,7 +208,7 @@ func sameInRuns(t *testing.T, j *judge, in *crsTest, e *index.Evaluation, runs i
 	want := ""
 	for run := range runs {
 		for _, useIndex := range []bool{false, true} {
-			got, err := j.request(in.name, in.req, e, useIndex)
+			got, err := j.request(in.name, in.req, nil, e, useIndex)
 			if err != nil {
 				t.Error(in.name, err)
 				return true

@@ -49,6 +49,7 @@ type transaction interface {
 	Variables() plugintypes.TransactionVariables
 	Collection(corazavars.RuleVariable) collection.Collection
 	RemoveRuleByID(int)
+	RemoveRuleByIDRange(from, to int)
 	DetectionOnlyInterruption() *types.Interruption
 }
 

@@ -50,7 +50,7 @@ func TestRepeatedNamesHideNothing(t *testing.T) {
 			blocked := 0
 			scores := map[int]int{}
 			for range 200 {
-				jm, err := j.request("x", tc.req, &e, useIndex)
+				jm, err := j.request("x", tc.req, nil, &e, useIndex)
 				if err != nil {
 					t.Fatal(tc.name, err)
 				}

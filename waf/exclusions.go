@@ -2,7 +2,6 @@ package waf
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"gatehouse/config"
@@ -18,7 +17,7 @@ func (w *ruleWriter) exclusions(s *config.RuleSet) {
 		x := &s.Exclusions[i]
 		for _, rules := range ruleLists(x.Rules, x.Groups) {
 			for _, target := range excluded(x) {
-				w.linef(`SecRuleUpdateTargetById %s "%s"`, rules, quoted(target))
+				w.linef(`SecRuleUpdateTargetById %s "%s"`, rules, target)
 			}
 		}
 	}
@@ -49,7 +48,7 @@ func excluded(x *config.Exclusion) []string {
 		config.ExcludeHeaderValues: "REQUEST_HEADERS", config.ExcludeCookieValues: "REQUEST_COOKIES", config.ExcludeArgValues: "ARGS",
 		config.ExcludeHeaderKeys: "REQUEST_HEADERS_NAMES", config.ExcludeCookieKeys: "REQUEST_COOKIES_NAMES", config.ExcludeArgKeys: "ARGS_NAMES",
 	}[x.Variable]
-	name := regexp.QuoteMeta(strings.ToLower(x.Selector))
+	name := literal(x.Selector)
 	argument := x.Variable == config.ExcludeArgValues || x.Variable == config.ExcludeArgKeys
 	var pattern string
 	switch x.Operator {
@@ -70,41 +69,24 @@ func excluded(x *config.Exclusion) []string {
 			pattern = `^(?:json\.(?:.*\.)?)?` + name + `(?:\.\d+)*$`
 		}
 	}
-	return []string{"!" + variable + ":/" + strings.ReplaceAll(pattern, "/", `\/`) + "/"}
+	return []string{"!" + variable + ":/" + pattern + "/"}
 }
 
-// exceptionsFrom is the number of the first rule that is made of an
-// exception.
-const exceptionsFrom = 9_900_000 - 10_000
-
-// exceptions has rules skip whole requests.
-func (w *ruleWriter) exceptions(s *config.RuleSet) {
-	id := exceptionsFrom
-	for i := range s.Exceptions {
-		x := &s.Exceptions[i]
-		for _, rules := range ruleLists(x.Rules, x.Groups) {
-			for _, value := range x.Values {
-				w.linef(`SecRule %s "@%s %s" "id:%d,phase:1,pass,nolog,t:none,ctl:ruleRemoveById=%s"`, exceptVariable(x), exceptOperator(x.Operator), quoted(value), id, rules)
-				id++
-			}
+// literal is a text as an expression that matches it: what is no letter or
+// digit is written as its number, so that it means nothing to whatever reads
+// the rule. Letters are in lower case, as the names they are compared with.
+func literal(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			b.WriteByte(c - 'A' + 'a')
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '_', c == '-', c >= 0x80:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, `\x%02x`, c)
 		}
 	}
+	return b.String()
 }
-
-func exceptVariable(x *config.Exception) string {
-	switch x.Variable {
-	case config.ExceptRemoteAddr:
-		return "REMOTE_ADDR"
-	case config.ExceptHeader:
-		return "REQUEST_HEADERS:" + x.Selector
-	}
-	return "REQUEST_URI_RAW"
-}
-
-func exceptOperator(c config.Comparison) string {
-	return map[config.Comparison]string{config.CompareContains: "contains", config.CompareStartsWith: "beginsWith",
-		config.CompareEndsWith: "endsWith", config.CompareIPMatch: "ipMatch"}[c] + map[bool]string{true: "streq"}[c == config.CompareEquals]
-}
-
-// quoted is a text as the argument of an operator.
-func quoted(text string) string { return strings.ReplaceAll(text, `"`, `\"`) }

@@ -70,7 +70,7 @@ func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanatio
 	if t.explainCustom(x) {
 		return x, nil
 	}
-	jm, err := j.request(c.Trace, &t.req, &t.eval, true)
+	jm, err := j.request(c.Trace, &t.req, p.skipped(&t.req, nil), &t.eval, true)
 	if err != nil {
 		return nil, err
 	}

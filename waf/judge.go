@@ -114,12 +114,16 @@ type Value struct {
 	Text     string // transformed, as the rule saw it
 }
 
-// request judges a request. Without the index, the rule engine is always
-// asked.
-func (j *judge) request(id string, r *variables.Request, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
+// request judges a request, by all rules but those that are to be skipped.
+// Without the index, the rule engine is always asked.
+func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
 	defer contain(&err)
 	if useIndex {
-		if e.Run(j.requests, r, nil); e.Clean() {
+		e.Run(j.requests, r, nil)
+		for _, s := range skip {
+			e.Leave(s.from, s.to)
+		}
+		if e.Clean() {
 			return Judgement{}, nil
 		}
 	}
@@ -128,6 +132,9 @@ func (j *judge) request(id string, r *variables.Request, e *index.Evaluation, us
 		return Judgement{}, err
 	}
 	defer tx.Close()
+	for _, s := range skip {
+		tx.RemoveRuleByIDRange(s.from, s.to)
+	}
 	if useIndex {
 		for id := range e.Skippable {
 			tx.RemoveRuleByID(id)

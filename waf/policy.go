@@ -22,6 +22,7 @@ type Policy struct {
 	judge      *judge
 	custom     *custom.Set
 	limiters   map[string]*ratelimit.Limiter // of rate limit rules, by name
+	exceptions []exception
 	page       *Page
 	blocked    int // the status of a block
 	challenger *challenge.Challenger
@@ -78,6 +79,8 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	p.page = blockPage(&c.BlockResponse, file)
 	p.notes = azureNotes(&c.RuleSet)
 	p.limiters = limitersOf(c, o.Previous)
+	p.exceptions = newExceptions(&c.RuleSet)
+	errs = append(errs, unknownRules(&c.RuleSet)...)
 	var err error
 	if p.custom, err = custom.Compile(customRules(c.CustomRules)); err != nil {
 		errs = append(errs, fmt.Errorf("customRules: %w", err))

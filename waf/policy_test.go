@@ -1,6 +1,8 @@
 package waf
 
 import (
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -41,14 +43,14 @@ func postJSON(data string) *variables.Request {
 		{Name: "Accept", Value: "*/*"}, {Name: "Content-Type", Value: "application/json"}, {Name: "Content-Length", Value: "9"}}, data)
 }
 
-func judged(t *testing.T, j *judge, r *variables.Request) Judgement {
+func judged(t *testing.T, j *judge, r *variables.Request, skip ...ruleRange) Judgement {
 	t.Helper()
 	var e index.Evaluation
-	fast, err := j.request("x", r, &e, true)
+	fast, err := j.request("x", r, skip, &e, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := j.request("x", r, nil, false)
+	plain, err := j.request("x", r, skip, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,17 +140,56 @@ func TestExceptions(t *testing.T) {
 		blocked bool
 	}{
 		{"of the target", config.Exception{Variable: config.ExceptURI, Operator: config.CompareStartsWith, Values: []string{"/?q="}}, false},
-		{"of another target", config.Exception{Variable: config.ExceptURI, Operator: config.CompareStartsWith, Values: []string{"/x"}}, true},
-		{"of an address", config.Exception{Variable: config.ExceptRemoteAddr, Operator: config.CompareIPMatch, Values: []string{"192.0.2.0/24"}}, false},
-		{"of a field", config.Exception{Variable: config.ExceptHeader, Selector: "User-Agent", Operator: config.CompareContains, Values: []string{"Mozilla"}}, false},
+		{"of another target", config.Exception{Variable: config.ExceptURI, Operator: config.CompareStartsWith, Values: []string{"/x", "%{REQUEST_URI}"}}, true},
+		{"of an address", config.Exception{Variable: config.ExceptRemoteAddr, Operator: config.CompareIPMatch, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, false},
+		{"of a field", config.Exception{Variable: config.ExceptHeader, Selector: "user-agent", Operator: config.CompareContains, Values: []string{"Mozilla"}}, false},
 		{"of a field, for another group", config.Exception{Variable: config.ExceptHeader, Selector: "User-Agent", Operator: config.CompareContains, Values: []string{"Mozilla"}, Groups: []string{"php"}}, true},
+		{"of a field, for the group", config.Exception{Variable: config.ExceptHeader, Selector: "User-Agent", Operator: config.CompareContains, Values: []string{"Mozilla"}, Groups: []string{"xss"}}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			j := judgeOf(t, func(s *config.RuleSet) { s.Exceptions = []config.Exception{tc.x} })
-			if got := judged(t, j, get(xssQuery)); got.Blocked != tc.blocked {
+			p, err := Compile(conf(func(c *config.WAFPolicy) { c.RuleSet.Exceptions = []config.Exception{tc.x} }), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			r := get(xssQuery)
+			if got := judged(t, p.judge, r, p.skipped(r, nil)...); got.Blocked != tc.blocked {
 				t.Errorf("got %s", got.String())
 			}
 		})
+	}
+}
+
+func TestNamesThatAreNotThereAreErrors(t *testing.T) {
+	for want, change := range map[string]func(*config.RuleSet){
+		"overrides[0].rule: there is no rule 942999": func(s *config.RuleSet) {
+			s.Overrides = []config.RuleOverride{{Rule: 942999, Action: config.OverrideOff}}
+		},
+		"overrides[0].group: there is no group": func(s *config.RuleSet) {
+			s.Overrides = []config.RuleOverride{{Group: "sqly", Action: config.OverrideOff}}
+		},
+		"exclusions[0]: there is no group":  func(s *config.RuleSet) { s.Exclusions = []config.Exclusion{{Selector: "a", Groups: []string{"xxs"}}} },
+		"exceptions[0]: there is no rule 1": func(s *config.RuleSet) { s.Exceptions = []config.Exception{{Values: []string{"/"}, Rules: []int{1}}} },
+	} {
+		_, err := Compile(conf(func(c *config.WAFPolicy) { change(&c.RuleSet) }), Options{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestSelectorsMeanNothingButThemselves(t *testing.T) {
+	for _, name := range []string{"a|b", "a/b", `a"b`, "a'b", "a,b", "a b", `a\b`, "a.b", "a*", "(a", "%{x}", "ä", "A[0]"} {
+		j := judgeOf(t, func(s *config.RuleSet) {
+			s.Exclusions = []config.Exclusion{{Variable: config.ExcludeArgValues, Operator: config.CompareEquals, Selector: name}}
+		})
+		evil := "=%3Cscript%3Ealert(1)%3C/script%3E"
+		if got := judged(t, j, get("/?"+url.QueryEscape(name)+evil)); slices.ContainsFunc(got.ids(), func(id int) bool { return id/1000 == 941 }) {
+			t.Errorf("%q is not excluded: %s", name, got.String())
+		}
+		if got := judged(t, j, get("/?x"+evil)); !got.Blocked {
+			t.Errorf("%q excludes x: %s", name, got.String())
+		}
 	}
 }
 

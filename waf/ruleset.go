@@ -48,7 +48,6 @@ func newRuleset(c *config.WAFPolicy) (*ruleset, error) {
 	w.engine(c.Mode)
 	w.settings(&c.RuleSet)
 	w.text(protocolRules)
-	w.exceptions(&c.RuleSet)
 	if c.RuleSet.Profile == config.ProfileBalanced {
 		w.text(balancedBefore)
 	}

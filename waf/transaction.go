@@ -28,10 +28,12 @@ type Transaction struct {
 	eval   index.Evaluation
 
 	kind     variables.Processor
-	passed   bool   // a custom rule allowed the request: nothing else is asked
-	decided  bool   // the request was judged
-	received int64  // bytes of the body so far
-	limit    int64  // of the body; 0: none
+	passed   bool  // a custom rule allowed the request: nothing else is asked
+	decided  bool  // the request was judged
+	received int64 // bytes of the body so far
+	limit    int64 // of the body; 0: none
+	over     bool  // it was reported that the body is over the limit
+	skip     []ruleRange
 	seen     []byte // the beginning of the body, in detection
 	hits     []CustomMatch
 	event    Event
@@ -48,7 +50,7 @@ func (t *Transaction) Done() {
 	}
 	t.rules.Release()
 	clear(t.req.Headers)
-	*t = Transaction{p: t.p, reader: t.reader, rules: t.rules, eval: t.eval, seen: t.seen[:0],
+	*t = Transaction{p: t.p, skip: t.skip[:0], reader: t.reader, rules: t.rules, eval: t.eval, seen: t.seen[:0],
 		req: variables.Request{Headers: t.req.Headers[:0], Cookies: t.req.Cookies[:0]}}
 	t.p.transactions.Put(t)
 }
@@ -126,11 +128,13 @@ func (t *Transaction) Body(piece []byte, end bool) Decision {
 	if t.passed {
 		return Decision{}
 	}
-	if t.limit > 0 && t.received > t.limit {
-		if !t.decided {
-			t.inspect(string(piece), false)
+	if t.limit > 0 && t.received > t.limit && !t.over {
+		t.over = true
+		decided := t.decided
+		if d := t.refuse(413, fmt.Sprintf("body is larger than %d bytes", t.limit)); d.Action != Pass {
+			return d
 		}
-		return t.refuse(413, fmt.Sprintf("body is larger than %d bytes", t.limit))
+		t.decided = decided
 	}
 	if t.decided {
 		return Decision{Watch: true}
@@ -273,8 +277,9 @@ func (t *Transaction) judge() Decision {
 	t.decided = true
 	p := t.p
 	p.Metrics.Judged.Add(1)
+	t.skip = p.skipped(&t.req, t.skip[:0])
 	accelerated := p.conf.Acceleration != config.AccelerationOff
-	jm, err := p.judge.request(t.client.Trace, &t.req, &t.eval, accelerated)
+	jm, err := p.judge.request(t.client.Trace, &t.req, t.skip, &t.eval, accelerated)
 	if err != nil {
 		return t.failed(err)
 	}
@@ -287,7 +292,7 @@ func (t *Transaction) judge() Decision {
 // verify judges the request without the index, and counts a difference. What
 // the rule engine says counts.
 func (t *Transaction) verify(jm *Judgement) {
-	plain, err := t.p.judge.request(t.client.Trace, &t.req, nil, false)
+	plain, err := t.p.judge.request(t.client.Trace, &t.req, t.skip, nil, false)
 	if err != nil {
 		return // it is counted when it happens without sampling, too
 	}

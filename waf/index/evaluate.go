@@ -229,6 +229,15 @@ func (e *Evaluation) try(links []*link, c collection, g *group) {
 	}
 }
 
+// Leave takes rules, from one number to another, out of the candidates.
+func (e *Evaluation) Leave(from, to int) {
+	for i, ru := range e.ix.rules {
+		if from <= ru.id && ru.id <= to {
+			e.candidates[i/64] &^= 1 << (i % 64)
+		}
+	}
+}
+
 // Clean reports whether no rule could match.
 func (e *Evaluation) Clean() bool {
 	if e.ix.dirty {
