@@ -272,10 +272,7 @@ func newWAFRulesCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rules, err := p.Rules()
-			if err != nil {
-				return err
-			}
+			rules := p.Rules()
 			kept := rules[:0]
 			for _, r := range rules {
 				if group == "" || r.Group == group {
