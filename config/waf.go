@@ -104,7 +104,7 @@ type RuleSet struct {
 	RestrictedHeaders    []string // names of request fields; in lower case
 
 	// Limits that rules keep (920360 to 920410). 0: not kept.
-	MaxArgs           int // arguments of query and body, 1 to 1000; default 255
+	MaxArgs           int // arguments of query and body, 1 to 10 000; 0: 255 with ProfileCRS, 10 000 with ProfileBalanced
 	ArgNameLength     int // bytes
 	ArgLength         int // bytes
 	TotalArgLength    int // bytes

@@ -98,7 +98,7 @@ func TestDefaultsOfAFirewall(t *testing.T) {
 	}
 	want := WAFPolicy{
 		Name: "site", Enabled: true, Mode: WAFPrevention,
-		RuleSet:      RuleSet{Name: RuleSetCRS, Version: "4.25", Paranoia: 1, DetectionParanoia: 1, InboundThreshold: 5, OutboundThreshold: 4, MaxArgs: 255},
+		RuleSet:      RuleSet{Name: RuleSetCRS, Version: "4.25", Paranoia: 1, DetectionParanoia: 1, InboundThreshold: 5, OutboundThreshold: 4},
 		BotRules:     BotRules{Bad: BotBlock, Good: BotAllow, Unknown: BotLog},
 		RequestBody:  RequestBody{Inspect: true, InspectLimit: 128 << 10, MaxSize: 2 << 20, FileLimit: 100 << 20, Enforce: true, Strict: true},
 		ResponseBody: ResponseBody{Limit: 512 << 10, ContentTypes: []string{"text/html", "text/plain", "text/xml", "application/json"}},

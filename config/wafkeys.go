@@ -64,7 +64,7 @@ func protocolFields() []field[RuleSet] {
 		key("allowedHTTPVersions", func(r *RuleSet) *[]string { return &r.AllowedHTTPVersions }, listOf(httpVersion(), 1), "Versions that pass, such as HTTP/1.1; default: the profile's."),
 		key("restrictedExtensions", func(r *RuleSet) *[]string { return &r.RestrictedExtensions }, listOf(fileExtension(), 1), "Extensions of file names that do not pass, such as .bak; default: the profile's."),
 		key("restrictedHeaders", func(r *RuleSet) *[]string { return &r.RestrictedHeaders }, listOf(fieldName(), 1), "Request fields that do not pass; default: the profile's."),
-		key("maxArgs", func(r *RuleSet) *int { return &r.MaxArgs }, integer(1, 1000), "Arguments of a request.").or("255"),
+		key("maxArgs", func(r *RuleSet) *int { return &r.MaxArgs }, integer(1, 10_000), "Arguments of query and body; more are refused (920380). None: 255 with profile crs, 10 000 with balanced, where large JSON is ordinary."),
 		key("argNameLength", func(r *RuleSet) *int { return &r.ArgNameLength }, size(1, most), "Length of an argument's name; default: any."),
 		key("argLength", func(r *RuleSet) *int { return &r.ArgLength }, size(1, most), "Length of an argument's value; default: any."),
 		key("totalArgLength", func(r *RuleSet) *int { return &r.TotalArgLength }, size(1, most), "Length of all arguments together; default: any."),

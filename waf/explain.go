@@ -54,11 +54,11 @@ func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanatio
 		}
 		defer j.release()
 	}
-	shadow := &Policy{conf: &quiet, judge: j, custom: p.custom, blocked: p.blocked, Metrics: newMetrics(), services: p.services}
+	shadow := &Policy{conf: &quiet, judge: j, custom: p.custom, blocked: p.blocked, args: p.args, Metrics: newMetrics(), services: p.services}
 	shadow.log = func(*Event) {}
 	t := &Transaction{p: shadow, client: c}
 	x := &Explanation{Policy: p.conf.Name, Mode: p.conf.Mode.String(), Verdict: "pass", Reason: "no rule matches", Limit: p.conf.RuleSet.InboundThreshold}
-	t.reader.request(m, &t.client, 1000, &t.req)
+	t.reader.request(m, &t.client, shadow.args, &t.req)
 	t.kind = t.kindOfBody()
 	contentType, _ := t.req.Header("content-type")
 	mediaType := mediaTypeOf(contentType)

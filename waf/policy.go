@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/waf/body"
 	"gatehouse/waf/challenge"
 	"gatehouse/waf/custom"
 	"gatehouse/waf/ratelimit"
@@ -23,6 +24,7 @@ type Policy struct {
 	custom     *custom.Set
 	limiters   map[string]*ratelimit.Limiter // of rate limit rules, by name
 	exceptions []exception
+	args       int // arguments that are read
 	page       *Page
 	blocked    int // the status of a block
 	challenger *challenge.Challenger
@@ -79,6 +81,7 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	p.page = blockPage(&c.BlockResponse, file)
 	p.notes = azureNotes(&c.RuleSet)
 	p.limiters = limitersOf(c, o.Previous)
+	p.args = max(maxArgs(&c.RuleSet), body.DefaultArgs)
 	p.exceptions = newExceptions(&c.RuleSet)
 	errs = append(errs, unknownRules(&c.RuleSet)...)
 	var err error

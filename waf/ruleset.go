@@ -155,7 +155,7 @@ func (w *ruleWriter) settings(s *config.RuleSet) {
 		"inbound_anomaly_score_threshold=" + strconv.Itoa(s.InboundThreshold), "outbound_anomaly_score_threshold=" + strconv.Itoa(s.OutboundThreshold),
 		"early_blocking=" + flagged(s.EarlyBlocking), "crs_validate_utf8_encoding=" + flagged(s.ValidateUTF8),
 	}
-	for name, n := range map[string]int{"max_num_args": s.MaxArgs, "arg_name_length": s.ArgNameLength, "arg_length": s.ArgLength,
+	for name, n := range map[string]int{"max_num_args": maxArgs(s), "arg_name_length": s.ArgNameLength, "arg_length": s.ArgLength,
 		"total_arg_length": s.TotalArgLength, "max_file_size": s.MaxFileSize, "combined_file_sizes": s.CombinedFileSizes} {
 		if n > 0 {
 			set = append(set, name+"="+strconv.Itoa(n))
@@ -168,6 +168,18 @@ func (w *ruleWriter) settings(s *config.RuleSet) {
 		w.b.WriteString(",setvar:'tx." + s + "'")
 	}
 	w.text(`"`)
+}
+
+// maxArgs is how many arguments a request may have. It is also how many are
+// read: what is not looked at must not pass.
+func maxArgs(s *config.RuleSet) int {
+	switch {
+	case s.MaxArgs > 0:
+		return s.MaxArgs
+	case s.Profile == config.ProfileBalanced:
+		return 10_000
+	}
+	return 255
 }
 
 func flagged(on bool) string {

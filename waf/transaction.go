@@ -64,7 +64,7 @@ func (t *Transaction) Outcome() Outcome { return t.outcome }
 // Head shows the head of the request.
 func (t *Transaction) Head(m *httpmsg.Request) Decision {
 	defer t.time(time.Now())
-	t.reader.request(m, &t.client, body.DefaultArgs, &t.req)
+	t.reader.request(m, &t.client, t.p.args, &t.req)
 	t.rules.Start(t.p.custom, &t.req, t.p.country)
 	if d, final := t.customRules(); final {
 		return d
@@ -182,7 +182,7 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 		return d, true
 	}
 	contentType, _ := t.req.Header("content-type")
-	lim := body.Limits{Strict: t.p.conf.RequestBody.Strict && whole, Force: true}
+	lim := body.Limits{Args: t.p.args, Strict: t.p.conf.RequestBody.Strict && whole, Force: true}
 	if t.kind == variables.None && t.p.balanced() {
 		var truncated bool
 		t.req.Body, truncated = readLoosely(contentType, text, lim)
