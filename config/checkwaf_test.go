@@ -152,7 +152,7 @@ rules: [{name: web, listener: web, backendPool: app, backendSettings: plain, waf
       allowedHTTPVersions: [HTTP/0.9]
       restrictedExtensions: [., .a/b]
       restrictedHeaders: ["a b", ""]
-      maxArgs: 1001
+      maxArgs: 10001
       argLength: 0
 `, rest: guarded, want: []string{
 		`appgw.yaml:4: wafPolicies[0].ruleSet.allowedMethods[0]: must be a method in upper case, such as GET, not "get"`,
@@ -166,7 +166,7 @@ rules: [{name: web, listener: web, backendPool: app, backendSettings: plain, waf
 		`appgw.yaml:7: wafPolicies[0].ruleSet.restrictedExtensions[1]: must be a file name's extension such as .bak, not ".a/b"`,
 		`appgw.yaml:8: wafPolicies[0].ruleSet.restrictedHeaders[0]: must be a field's name such as X-Api-Key, not "a b"`,
 		`appgw.yaml:8: wafPolicies[0].ruleSet.restrictedHeaders[1]: must be a field's name such as X-Api-Key, not ""`,
-		`appgw.yaml:9: wafPolicies[0].ruleSet.maxArgs: must be 1 to 1000, not "1001"`,
+		`appgw.yaml:9: wafPolicies[0].ruleSet.maxArgs: must be 1 to 10000, not "10001"`,
 		`appgw.yaml:10: wafPolicies[0].ruleSet.argLength: must be 1B to 2000MiB, not "0"`,
 	}},
 	{name: "sizes of bodies", text: `wafPolicies:
