@@ -19,7 +19,7 @@ type chainState struct {
 	captures [10]string // TX:0 to TX:9
 	captured bool
 	vars     []variables.Pair // variables of the transaction, names in lower case
-	matched  []string         // values that links matched
+	matched  []string         // all values that the links so far match
 	tries    int
 	lower    []byte
 }
@@ -67,52 +67,66 @@ func (e *Evaluation) linkMatches(r *rule, n int) bool {
 	if n > 0 {
 		l = r.rest[n-1]
 	}
+	last := n == len(r.rest)
 	if l.opaque {
-		return n == len(r.rest) || e.linkMatches(r, n+1)
+		return last || e.linkMatches(r, n+1)
+	}
+	before := len(e.chain.matched)
+	if !last && r.matched {
+		// MATCHED_VARS are all values that a link matches, of whichever variable.
+		e.texts(l, func(text string) {
+			if e.fits(l, text) {
+				e.chain.matched = append(e.chain.matched, text)
+			}
+		})
 	}
 	could := false
 	e.texts(l, func(text string) {
-		could = could || e.textMatches(r, n, l, text)
+		could = could || e.fits(l, text) && (last || e.goOn(r, n, l, text))
 	})
+	e.chain.matched = e.chain.matched[:before]
 	return could
 }
 
-// textMatches tries a link on a text and, if it matches, the links after it.
-func (e *Evaluation) textMatches(r *rule, n int, l *link, text string) bool {
-	if e.chain.tries++; e.chain.tries > maxTries {
+// fits reports whether a link could match a text.
+func (e *Evaluation) fits(l *link, text string) bool {
+	if e.chain.tries++; e.chain.tries > maxTries || text == unknown {
 		return true
 	}
-	op := l.op
-	if l.dynamic != nil {
-		argument, ok := e.expand(l.dynamic)
-		if !ok {
-			op = opaque{}
-		} else if made, _, err := newOperator(l.name, argument, l.file, nil); err == nil {
-			op = made
-		} else {
-			op = opaque{}
-		}
+	op := e.operatorOf(l)
+	_, could := op.(opaque)
+	return could || op.Match(text) != l.negate
+}
+
+// operatorOf is the operator of a link, with its argument filled in.
+func (e *Evaluation) operatorOf(l *link) operator {
+	if l.dynamic == nil {
+		return l.op
 	}
-	if _, could := op.(opaque); !could && text != unknown && op.Match(text) == l.negate {
-		return false
+	argument, ok := e.expand(l.dynamic)
+	if !ok {
+		return opaque{}
 	}
-	if n == len(r.rest) {
-		return true
+	op, _, err := newOperator(l.name, argument, l.file, nil)
+	if err != nil {
+		return opaque{}
 	}
-	before, vars, matched := e.chain.captures, len(e.chain.vars), len(e.chain.matched)
-	captured := e.chain.captured
-	e.leave(l, op, text)
+	return op
+}
+
+// goOn tries the links after one that matches a text.
+func (e *Evaluation) goOn(r *rule, n int, l *link, text string) bool {
+	captures, captured, vars := e.chain.captures, e.chain.captured, len(e.chain.vars)
+	e.leave(l, text)
 	could := e.linkMatches(r, n+1)
-	e.chain.captures, e.chain.captured = before, captured
-	e.chain.vars, e.chain.matched = e.chain.vars[:vars], e.chain.matched[:matched]
+	e.chain.captures, e.chain.captured, e.chain.vars = captures, captured, e.chain.vars[:vars]
 	return could
 }
 
 // leave notes what a link that matched leaves behind.
-func (e *Evaluation) leave(l *link, op operator, text string) {
-	e.chain.matched = append(e.chain.matched, text)
+func (e *Evaluation) leave(l *link, text string) {
 	if l.capture {
-		c, ok := op.(capturer)
+		c, ok := e.operatorOf(l).(capturer)
 		e.chain.captured = ok && !l.negate
 		if e.chain.captured {
 			clear(e.chain.captures[:])
@@ -237,8 +251,8 @@ func (e *Evaluation) macro(name string) (value string, set, known bool) {
 	if v, isTx := strings.CutPrefix(name, "tx."); isTx {
 		return e.variable(v)
 	}
-	if name == "matched_var" && len(e.chain.matched) > 0 {
-		return e.chain.matched[len(e.chain.matched)-1], true, true
+	if name == "matched_var" && len(e.chain.matched) == 1 {
+		return e.chain.matched[0], true, true
 	}
 	return "", false, false
 }

@@ -94,6 +94,7 @@ func (c *compiler) rule(r *seclang.Rule) (skipTo string) {
 		switch {
 		case ru.first != nil:
 			ru.rest = append(ru.rest, l)
+			ru.matched = ru.matched || l.readsMatched()
 		case !l.constant():
 			ru.first = l
 		default:
@@ -132,6 +133,20 @@ func (l *link) names() (list []string) {
 		}
 	}
 	return list
+}
+
+// readsMatched reports whether a link looks at what those before it matched.
+func (l *link) readsMatched() bool {
+	texts := [][]piece{l.argument}
+	for _, s := range l.sets {
+		texts = append(texts, s.name, s.value)
+	}
+	for _, text := range texts {
+		if slices.ContainsFunc(text, func(p piece) bool { return p.variable == "matched_var" }) {
+			return true
+		}
+	}
+	return l.matched
 }
 
 // constantly decides a constant link.

@@ -45,12 +45,13 @@ type plan struct {
 
 // rule is a rule whose condition depends on the message.
 type rule struct {
-	id     int
-	phase  int
-	number int // in Index.rules
-	first  *link
-	rest   []*link // the links of its chain
-	kept   bool    // never to be skipped: another rule's skip counts it
+	id      int
+	phase   int
+	number  int // in Index.rules
+	first   *link
+	rest    []*link // the links of its chain
+	matched bool    // a link looks at what those before it matched
+	kept    bool    // never to be skipped: another rule's skip counts it
 }
 
 // link is one condition of a rule: the first, or one of its chain.
