@@ -15,32 +15,37 @@ import (
 // default of its next major version).
 var replaceOperators = sync.OnceFunc(func() { plugins.RegisterOperator("rx", newExpression) })
 
-// expression is @rx.
-type expression struct{ re index.Expression }
+// expression is @rx. It is compiled when it is first used: most are never, and
+// the index, which has compiled all of them, has found what is wrong.
+type expression struct {
+	compiled func() (index.Expression, error)
+}
 
 func newExpression(o plugintypes.OperatorOptions) (plugintypes.Operator, error) {
-	compile := func() (any, error) { return index.NewExpression(o.Arguments) }
-	made, err := compile, error(nil)
-	if o.Memoizer != nil {
-		var re any
-		if re, err = o.Memoizer.Do("gatehouse rx "+o.Arguments, compile); err != nil {
-			return nil, err
-		}
-		return expression{re.(index.Expression)}, nil
+	lazily := func() (any, error) {
+		return expression{sync.OnceValues(func() (index.Expression, error) { return index.NewExpression(o.Arguments) })}, nil
 	}
-	re, err := made()
+	do := func(_ string, make func() (any, error)) (any, error) { return make() }
+	if o.Memoizer != nil {
+		do = o.Memoizer.Do
+	}
+	made, err := do("gatehouse rx "+o.Arguments, lazily)
 	if err != nil {
 		return nil, err
 	}
-	return expression{re.(index.Expression)}, nil
+	return made.(expression), nil
 }
 
 // Evaluate implements plugintypes.Operator.
 func (e expression) Evaluate(tx plugintypes.TransactionState, text string) bool {
-	if !tx.Capturing() {
-		return e.re.Match(text)
+	re, err := e.compiled()
+	if err != nil {
+		return true // it cannot be; if it could, the rule would have to match
 	}
-	groups := e.re.Groups(text)
+	if !tx.Capturing() {
+		return re.Match(text)
+	}
+	groups := re.Groups(text)
 	for i, g := range groups[:min(len(groups), 9)] {
 		tx.CaptureField(i, g)
 	}

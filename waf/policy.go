@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/waf/body"
+	"gatehouse/waf/bot"
 	"gatehouse/waf/challenge"
 	"gatehouse/waf/custom"
 	"gatehouse/waf/ratelimit"
@@ -40,6 +41,8 @@ type services struct {
 	country func(netip.Addr) string
 	log     func(*Event)
 	now     func() time.Time
+
+	classifier *bot.Classifier // nil: none
 }
 
 // Options are what a policy needs beside its configuration.
@@ -50,6 +53,9 @@ type Options struct {
 	// Log takes what the policy has to say. It must not wait, and keeps
 	// nothing of the event. If nil, nothing is logged.
 	Log func(*Event)
+	// Bots classes clients for policies with botRules. If nil, none is
+	// classed.
+	Bots *bot.Classifier
 	// Secret is what challenges are signed with where the policy names no
 	// file.
 	Secret []byte
@@ -63,7 +69,7 @@ type Options struct {
 
 // Compile makes a policy. Errors name what is wrong in its configuration.
 func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
-	p := &Policy{conf: c, blocked: c.BlockResponse.Status, services: services{country: o.Country, log: o.Log, now: time.Now}}
+	p := &Policy{conf: c, blocked: c.BlockResponse.Status, services: services{country: o.Country, log: o.Log, now: time.Now, classifier: o.Bots}}
 	if p.blocked == 0 {
 		p.blocked = 403
 	}

@@ -69,6 +69,9 @@ func (t *Transaction) Head(m *httpmsg.Request) Decision {
 	if d, final := t.customRules(); final {
 		return d
 	}
+	if d, final := t.bots(); final {
+		return d
+	}
 	if m.Body == httpmsg.BodyNone {
 		t.rules.BodyRead()
 		return t.judge()

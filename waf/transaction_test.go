@@ -3,6 +3,7 @@ package waf
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"net/netip"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/testkit"
+	"gatehouse/waf/bot"
 )
 
 // message makes a request from its head, without judging it.
@@ -68,7 +71,7 @@ func (e *events) take(ev *Event) {
 	e.lines.Write(ev.AppendLines(nil, nil))
 }
 
-func compiled(t *testing.T, change func(*config.WAFPolicy)) (*Policy, *events) {
+func newPolicy(t *testing.T, change func(*config.WAFPolicy)) (*Policy, *events) {
 	t.Helper()
 	log := &events{}
 	p, err := Compile(conf(change), Options{Log: log.take, Secret: []byte("a secret for the tests"), Country: func(a netip.Addr) string {
@@ -158,7 +161,7 @@ func TestWhatAPolicyDecides(t *testing.T) {
 		{"a status of the policy's own", func(c *config.WAFPolicy) { c.BlockResponse.Status = 418 }, "GET " + xssQuery + " HTTP/1.1" + browserHead, "", Block, 418},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, _ := compiled(t, tc.change)
+			p, _ := newPolicy(t, tc.change)
 			d, _ := pass(p, tc.head, tc.body)
 			if d.Action != tc.action || d.Status != tc.status {
 				t.Errorf("got %+v", d)
@@ -168,7 +171,7 @@ func TestWhatAPolicyDecides(t *testing.T) {
 }
 
 func TestStreamsAreNotHeld(t *testing.T) {
-	p, _ := compiled(t, func(c *config.WAFPolicy) { c.RuleSet.Profile = config.ProfileBalanced })
+	p, _ := newPolicy(t, func(c *config.WAFPolicy) { c.RuleSet.Profile = config.ProfileBalanced })
 	for _, tc := range []struct {
 		kind string
 		held bool
@@ -177,7 +180,7 @@ func TestStreamsAreNotHeld(t *testing.T) {
 			t.Errorf("%s: held %v", tc.kind, held)
 		}
 	}
-	detects, _ := compiled(t, func(c *config.WAFPolicy) { c.Mode = config.WAFDetection })
+	detects, _ := newPolicy(t, func(c *config.WAFPolicy) { c.Mode = config.WAFDetection })
 	if _, held := pass(detects, post("application/json", ""), `{"a":1}`); held {
 		t.Error("detection holds")
 	}
@@ -212,7 +215,7 @@ func TestCustomRules(t *testing.T) {
 		{"challenge in detection", rule("c", config.CustomJSChallenge, swedish), config.WAFDetection, "GET / HTTP/1.1" + browserHead, "", Pass, Detected},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, log := compiled(t, func(c *config.WAFPolicy) { c.CustomRules, c.Mode = []config.CustomRule{tc.rule}, tc.mode })
+			p, log := newPolicy(t, func(c *config.WAFPolicy) { c.CustomRules, c.Mode = []config.CustomRule{tc.rule}, tc.mode })
 			d, _ := pass(p, tc.head, tc.body)
 			if d.Action != tc.action || len(log.list) == 0 || log.list[0].Outcome != tc.outcome {
 				t.Errorf("got %+v, logged %d: %s", d, len(log.list), log.lines.String())
@@ -230,7 +233,7 @@ func TestRateLimits(t *testing.T) {
 			Rate:  config.RateLimit{Requests: 3, Per: time.Minute},
 			Match: []config.MatchCondition{{Variable: config.MatchURI, Operator: config.OperatorBeginsWith, Values: []string{"/login"}}}}}
 	}
-	p, log := compiled(t, limit)
+	p, log := newPolicy(t, limit)
 	for i := range 5 {
 		d, _ := pass(p, "GET /login HTTP/1.1"+browserHead, "")
 		if blocked := d.Action == Block; blocked != (i >= 3) {
@@ -268,7 +271,7 @@ func TestAFailingEngineIsNeverSilent(t *testing.T) {
 		{"detection", func(c *config.WAFPolicy) { c.Mode = config.WAFDetection }, Pass},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, log := compiled(t, tc.change)
+			p, log := newPolicy(t, tc.change)
 			engine := p.judge.engine
 			p.judge.engine = nil
 			defer func() { p.judge.engine = engine }()
@@ -284,7 +287,7 @@ func TestAFailingEngineIsNeverSilent(t *testing.T) {
 }
 
 func TestTheLogHasALineForEachRuleAndOneForTheVerdict(t *testing.T) {
-	p, log := compiled(t, nil)
+	p, log := newPolicy(t, nil)
 	pass(p, "GET "+xssQuery+"&token=secret HTTP/1.1"+browserHead, "")
 	lines := strings.Split(strings.TrimSuffix(log.lines.String(), "\n"), "\n")
 	if len(lines) != len(log.list[0].Matches)+1 || len(lines) < 3 {
@@ -306,7 +309,7 @@ func TestTheLogHasALineForEachRuleAndOneForTheVerdict(t *testing.T) {
 }
 
 func TestTheLogIsScrubbed(t *testing.T) {
-	p, log := compiled(t, nil)
+	p, log := newPolicy(t, nil)
 	var text []byte
 	scrub := &config.LogScrubbing{Enabled: true, Rules: []config.ScrubRule{
 		{Variable: config.ScrubArgs, Operator: config.CompareEquals, Selector: "q"}, {Variable: config.ScrubClientIP, Operator: config.CompareEqualsAny}}}
@@ -327,7 +330,7 @@ func TestResponses(t *testing.T) {
 	inspect := func(c *config.WAFPolicy) {
 		c.ResponseBody = config.ResponseBody{Inspect: true, Limit: 64 << 10, ContentTypes: []string{"text/html"}}
 	}
-	p, log := compiled(t, inspect)
+	p, log := newPolicy(t, inspect)
 	respond := func(kind, body string) Decision {
 		tx := p.Begin(client)
 		defer tx.Done()
@@ -357,7 +360,7 @@ func TestResponses(t *testing.T) {
 }
 
 func TestVerifyJudgesTwice(t *testing.T) {
-	p, _ := compiled(t, func(c *config.WAFPolicy) { c.Acceleration, c.VerifySample = config.AccelerationVerify, 1 })
+	p, _ := newPolicy(t, func(c *config.WAFPolicy) { c.Acceleration, c.VerifySample = config.AccelerationVerify, 1 })
 	pass(p, "GET /?q=chairs HTTP/1.1"+browserHead, "")
 	pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, "")
 	if v, d := p.Metrics.Verified.Load(), p.Metrics.Differences.Load(); v != 2 || d != 0 {
@@ -366,5 +369,48 @@ func TestVerifyJudgesTwice(t *testing.T) {
 	p.judge.requests = p.judge.responses // an index that knows no rule of requests
 	if d, _ := pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, ""); d.Action != Block || p.Metrics.Differences.Load() != 1 {
 		t.Errorf("a wrong index: %+v, %d differences", d, p.Metrics.Differences.Load())
+	}
+}
+
+// names is a resolver that knows one crawler.
+type names struct{}
+
+func (names) LookupAddr(_ context.Context, addr string) ([]string, error) {
+	if addr == "198.51.100.7" {
+		return []string{"crawl-198-51-100-7.googlebot.com."}, nil
+	}
+	return []string{"host.example."}, nil
+}
+
+func (names) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("198.51.100.7")}, nil
+}
+
+func TestBots(t *testing.T) {
+	c := bot.New(bot.Options{Resolver: names{}})
+	defer c.Close()
+	log := &events{}
+	p, err := Compile(conf(func(c *config.WAFPolicy) {
+		c.BotRules = config.BotRules{Enabled: true, Bad: config.BotBlock, Good: config.BotAllow, Unknown: config.BotLog}
+	}), Options{Log: log.take, Bots: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ask := func(agent, from string) Decision {
+		tx := p.Begin(Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(from), 1), Proto: "HTTP/1.1"})
+		defer tx.Done()
+		return tx.Head(message("GET / HTTP/1.1\nHost: shop.example\nAccept: */*\nUser-Agent: " + agent))
+	}
+	google := "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+	testkit.Eventually(t, 5*time.Second, "the false crawler to be found out", func() bool { return ask(google, "192.0.2.66").Action == Block })
+	if d := ask(google, "198.51.100.7"); d.Action != Pass {
+		t.Errorf("the true one: %+v", d)
+	}
+	if d := ask("curl/8.5.0", "192.0.2.1"); d.Action != Pass {
+		t.Errorf("a tool: %+v", d)
+	}
+	if last := log.list[len(log.list)-1]; last.Outcome != Matched || !strings.HasPrefix(last.Hits[0].Rule, "Bot3") {
+		t.Errorf("a tool is logged as %+v", last)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
 	"gatehouse/proxy/l7"
+	"gatehouse/waf/bot"
 )
 
 // source is where a configuration comes from: a file, flags, or the demo.
@@ -47,7 +49,8 @@ type app struct {
 
 	mu      sync.Mutex
 	current *running
-	ids     map[int]bool // of frontends in use, leaving ones included
+	bots    *bot.Classifier // nil until a policy asks for it
+	ids     map[int]bool    // of frontends in use, leaving ones included
 	leaving sync.WaitGroup
 }
 
@@ -146,6 +149,9 @@ func (a *app) commit(prev, next *running, b *build) {
 	a.mu.Lock()
 	a.current = next
 	a.mu.Unlock()
+	if len(next.policies) > 0 {
+		debug.FreeOSMemory() // compiling rules leaves several times what they take
+	}
 }
 
 // start runs a frontend that is new.
@@ -216,6 +222,9 @@ func (a *app) shutdown() {
 	}
 	stopping.Wait()
 	r.stopCerts()
+	if a.bots != nil {
+		a.bots.Close()
+	}
 	a.waitLeaving(time.Second)
 }
 

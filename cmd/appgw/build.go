@@ -50,7 +50,7 @@ type running struct {
 	snapshot  *l7.Snapshot
 	output    *telemetry.Output // of the access log, when it is to change
 	policies  map[string]*waf.Policy
-	places    *geo.Database     // of addresses
+	places    *geo.Database     // of addresses; nil: the built-in one
 	wafOutput *telemetry.Output // of the firewall's log, when it is to change
 }
 

@@ -10,6 +10,7 @@ import (
 	"gatehouse/internal/telemetry"
 	"gatehouse/proxy/l7"
 	"gatehouse/waf"
+	"gatehouse/waf/bot"
 )
 
 // policies compiles the web application firewall policies that something
@@ -44,13 +45,25 @@ func (b *build) policyOptions(c *config.WAFPolicy) waf.Options {
 	if !b.dry {
 		o.Log = func(e *waf.Event) { b.app.wafLog.Append(uint32(e.Request.Client.Port()), e.AppendLines(nil, scrub)) }
 		o.Logger = b.app.log
+		if c.BotRules.Enabled {
+			o.Bots = b.app.botClassifier()
+		}
 	}
 	return o
 }
 
-// loadGeo opens the database of places, when a policy asks for places.
+// botClassifier is the process's, made when a policy first asks for it.
+func (a *app) botClassifier() *bot.Classifier {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.bots == nil {
+		a.bots = bot.New(bot.Options{Logger: a.log})
+	}
+	return a.bots
+}
+
+// loadGeo opens the database of places, where it is not the built-in one.
 func (b *build) loadGeo() {
-	b.next.places = geo.Builtin()
 	if file := b.conf.Geo.Database; file != "" {
 		b.depend(file)
 		db, err := geo.Open(file)
@@ -64,7 +77,12 @@ func (b *build) loadGeo() {
 }
 
 // country is the country of an address.
-func (b *build) country(a netip.Addr) string { return b.next.places.Lookup(a).Country }
+func (b *build) country(a netip.Addr) string {
+	if b.next.places == nil {
+		return geo.Builtin().Lookup(a).Country // decoded when it is first asked
+	}
+	return b.next.places.Lookup(a).Country
+}
 
 // stages are the stages of what an action of a listener leads to.
 func (b *build) stages(l *config.Listener, a config.Action) []l7.StageMaker {

@@ -136,7 +136,6 @@ func TestProxyRefusesFlagsByName(t *testing.T) {
 		{"bad path", "--to http://a --path api=http://b", `--path "api=http://b"`},
 		{"path without URL", "--to http://a --path /api", `--path "/api"`},
 		{"certificate alone", "--to http://a --tls-cert c", "--tls-cert and --tls-key go together"},
-		{"firewall", "--to http://a --waf prevention", "--waf prevention: not available in this version"},
 		{"no such firewall", "--to http://a --waf on", "must be prevention, detection or off"},
 		{"mixed schemes", "--to http://a,https://b", "another scheme"},
 		{"certificate that is not there", "--to http://a --from 127.0.0.1:0 --tls-cert none.crt --tls-key none.key", "open none.crt: no such file"},

@@ -46,7 +46,6 @@ type trie struct {
 	width int
 	next  []int32 // state*width + class -> state; 0: none
 	hits  [][]int32
-	fail  []int32
 }
 
 func newTrie(width int) *trie {
@@ -98,7 +97,7 @@ func (a *automaton) finish(t *trie) {
 			t.next[i] = -t.next[i]
 		}
 	}
-	a.next, a.hits = t.next, t.hits
+	a.next, a.hits = slices.Clone(t.next), t.hits // no room for more
 	for i := range a.hits {
 		a.hits[i] = slices.Clip(a.hits[i])
 	}

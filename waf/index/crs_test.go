@@ -124,7 +124,7 @@ func BenchmarkOrdinaryRequest(b *testing.B) {
 	}
 }
 
-// fresh is the same request with a search, a session and a referer that were
+// fresh is the same request with a search, a cookie and a referer that were
 // not seen before.
 func fresh(r *variables.Request, n int) {
 	words := [...]string{"garden", "chairs", "teak", "cushion", "table", "lamp", "oak", "wicker"}
