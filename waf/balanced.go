@@ -36,8 +36,9 @@ var balancedContentTypes = []string{
 var balancedHeaders = []string{"proxy", "x-http-method-override", "x-http-method", "x-method-override", "x-middleware-subrequest"}
 
 // balancedBefore stands before the rules of the rule set, balancedAfter behind
-// them.
+// them. The first tells the rules of this profile from those of another, since
+// what they come to is weighed (weigher).
 const (
-	balancedBefore = ``
+	balancedBefore = "# profile balanced"
 	balancedAfter  = ``
 )

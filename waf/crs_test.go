@@ -24,8 +24,9 @@ import (
 
 // crsTest is the input of one test of the Core Rule Set.
 type crsTest struct {
-	name string
-	req  *variables.Request
+	name     string
+	req      *variables.Request
+	positive bool // a rule must match it
 }
 
 // crsStage is what is used of a stage in the files.
@@ -43,6 +44,11 @@ type crsStage struct {
 		Encoded  string `yaml:"encoded_request"`
 		Complete *bool  `yaml:"autocomplete_headers"`
 	} `yaml:"input"`
+	Output struct {
+		Log struct {
+			Expect []int `yaml:"expect_ids"`
+		} `yaml:"log"`
+	} `yaml:"output"`
 }
 
 // crsInputs are the inputs of all tests of the Core Rule Set, as parsed
@@ -68,7 +74,7 @@ func crsInputs(t testing.TB) (list []crsTest) {
 		}
 		for _, test := range file.Tests {
 			for i := range test.Stages {
-				list = append(list, crsTest{fmt.Sprintf("%d-%d.%d", file.Rule, test.ID, i), crsRequest(&test.Stages[i])})
+				list = append(list, crsTest{fmt.Sprintf("%d-%d.%d", file.Rule, test.ID, i), crsRequest(&test.Stages[i]), len(test.Stages[i].Output.Log.Expect) > 0})
 			}
 		}
 		return nil

@@ -25,6 +25,7 @@ type judge struct {
 	rules     map[int]*seclang.Rule
 	text      string       // what it was compiled from
 	users     atomic.Int32 // policies that use it; the last one closes it
+	weigher   *weigher     // the second opinion on requests; nil: none
 }
 
 // newJudge compiles the managed rules of a policy.
@@ -55,6 +56,7 @@ func compileRules(rs *ruleset) (*judge, error) {
 			j.rules[it.Rule.ID] = it.Rule
 		}
 	}
+	j.weigher = newWeigher(rs.settings, j.rules)
 	if j.engine, err = newEngine(rs.text, data); err != nil {
 		return nil, err
 	}
@@ -88,13 +90,14 @@ func (j *judge) release() error {
 
 // Judgement is what the managed rules say of a message.
 type Judgement struct {
-	Matches []Match // rules that matched and are logged, in order
-	Score   int     // the anomaly score
-	Blocked bool    // or, in detection, would be
-	Drop    bool    // without an answer
-	RuleID  int     // the rule that blocks
-	Status  int     // of the answer; 0: the policy's
-	Asked   bool    // the rule engine was asked: the index could not tell alone
+	Matches   []Match // rules that matched and are logged, in order
+	Score     int     // the anomaly score
+	Unweighed int     // the anomaly score before the second opinion, where there is one
+	Blocked   bool    // or, in detection, would be
+	Drop      bool    // without an answer
+	RuleID    int     // the rule that blocks
+	Status    int     // of the answer; 0: the policy's
+	Asked     bool    // the rule engine was asked: the index could not tell alone
 }
 
 // Match is one rule that matched.
@@ -106,6 +109,7 @@ type Match struct {
 	Severity string
 	Tags     []string
 	Values   []Value // what it matched, link by link
+	Doubt    string  // why it adds nothing to the score; empty where it does
 }
 
 // Value is something that a rule matched.
@@ -143,7 +147,11 @@ func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *in
 	if err := j.engine.request(tx); err != nil {
 		return Judgement{}, err
 	}
-	return j.judgement(tx, "blocking_inbound_anomaly_score"), nil
+	jm = j.judgement(tx, "blocking_inbound_anomaly_score")
+	if j.weigher != nil {
+		j.weigher.weigh(&jm, r)
+	}
+	return jm, nil
 }
 
 // response judges a response. The rules about requests are not asked again,

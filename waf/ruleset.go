@@ -22,8 +22,9 @@ import (
 // ruleset is the managed rules of a policy, as text for Coraza and taken apart
 // for the index.
 type ruleset struct {
-	text  string
-	items []seclang.Item
+	text     string
+	items    []seclang.Item
+	settings *config.RuleSet
 }
 
 // crsVersion is the version of the Core Rule Set that is built in.
@@ -59,7 +60,7 @@ func newRuleset(c *config.WAFPolicy) (*ruleset, error) {
 	if len(w.errs) > 0 {
 		return nil, errors.Join(w.errs...)
 	}
-	rs := &ruleset{text: w.b.String()}
+	rs := &ruleset{text: w.b.String(), settings: &c.RuleSet}
 	directives, err := seclang.Parse(seclang.File{Name: "policy " + c.Name, Text: rs.text})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,142 @@
+package waf
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gatehouse/config"
+	"gatehouse/waf/seclang"
+	"gatehouse/waf/variables"
+)
+
+// weigher is the second opinion of the profile balanced: it looks at what the
+// rules matched in its context, and lets a match count only where it can be
+// an attack. Without it every text about code is one. It never adds to a
+// score, and it overrules only the rule that blocks for the score.
+//
+// It is safe for concurrent use.
+type weigher struct {
+	points    map[int]int // what a match adds to the score, by rule
+	threshold int
+}
+
+// scoreSet is how a rule adds to the score of requests.
+var scoreSet = regexp.MustCompile(`tx\.inbound_anomaly_score_pl([1-4])=\+%\{tx\.(critical|error|warning|notice)_anomaly_score\}`)
+
+// newWeigher makes the weigher of rules; nil where the profile has none.
+func newWeigher(s *config.RuleSet, rules map[int]*seclang.Rule) *weigher {
+	if s.Profile != config.ProfileBalanced {
+		return nil
+	}
+	w := &weigher{points: map[int]int{}, threshold: s.InboundThreshold}
+	for id, r := range rules {
+		text := r.Raw
+		for i := range r.Chain {
+			text += r.Chain[i].Raw
+		}
+		m := scoreSet.FindStringSubmatch(text)
+		if m == nil {
+			continue
+		}
+		if level, _ := strconv.Atoi(m[1]); level <= s.Paranoia {
+			w.points[id] = scoreOf(m[2])
+		}
+	}
+	return w
+}
+
+// blocksForScore is the rule that blocks when the score of a whole request
+// is too high.
+const blocksForScore = 949110
+
+// weigh recomputes the score of a judgement, and takes back a block that only
+// the score had asked for.
+func (w *weigher) weigh(jm *Judgement, r *variables.Request) {
+	jm.Unweighed = jm.Score
+	v := view{req: r}
+	less, left := 0, 0
+	for i := range jm.Matches {
+		m := &jm.Matches[i]
+		points := w.points[m.RuleID]
+		if points == 0 {
+			continue
+		}
+		if reason := v.doubt(m); reason != "" {
+			m.Doubt = reason
+			less += points * v.times(m)
+			continue
+		}
+		left += points
+	}
+	if less == 0 {
+		return
+	}
+	jm.Score = min(jm.Score, max(left, jm.Score-less))
+	if jm.Blocked && jm.RuleID == blocksForScore && jm.Score < w.threshold {
+		jm.Blocked, jm.Drop, jm.RuleID, jm.Status = false, false, 0, 0
+		jm.Matches = slices.DeleteFunc(jm.Matches, func(m Match) bool { return m.RuleID == blocksForScore })
+	}
+}
+
+// times is how often a match has added to the score: once for every value
+// that it found.
+func (v *view) times(m *Match) int { return max(1, len(m.Values)) }
+
+// doubt says why a match does not count, for the log; empty where it does.
+func (v *view) doubt(m *Match) string {
+	if reason, known := v.protocolDoubt(m); known {
+		return reason
+	}
+	if m.RuleID/1000 < 921 || m.RuleID/1000 > 944 && m.RuleID < 9900000 && m.RuleID/10000 != 99 {
+		return ""
+	}
+	reason := ""
+	seen := false
+	for i := range m.Values {
+		for _, s := range v.subjects(&m.Values[i]) {
+			seen = true
+			if reason = v.doubtOf(m, s); reason == "" {
+				return ""
+			}
+		}
+	}
+	if !seen {
+		return ""
+	}
+	return reason
+}
+
+// subjects are the values of the request that a rule's variable names: all of
+// that name, since which of them it was is not told.
+func (v *view) subjects(value *Value) (list []subject) {
+	collection, key, _ := strings.Cut(value.Variable, ":")
+	add := func(p place, from []variables.Pair) {
+		for i := range from {
+			if strings.EqualFold(from[i].Name, key) {
+				list = append(list, subject{p, from[i].Name, from[i].Value})
+			}
+		}
+	}
+	switch collection {
+	case "ARGS", "ARGS_GET", "ARGS_POST":
+		add(inQuery, v.req.ArgsGet)
+		add(inBody, v.req.Body.ArgsPost)
+	case "REQUEST_COOKIES":
+		add(inHead, v.req.Cookies)
+	case "REQUEST_HEADERS":
+		add(inHead, v.req.Headers)
+	case "XML":
+		list = append(list, subject{inBody, "", value.Text})
+	case "REQUEST_BODY":
+		if v.req.Body.Processor == variables.None {
+			return []subject{{inBody, "", v.req.Body.Raw}}
+		}
+	case "REQUEST_URI_RAW", "REQUEST_URI", "QUERY_STRING", "REQUEST_FILENAME", "REQUEST_BASENAME":
+		return []subject{{inTarget, collection, v.req.Target}}
+	case "ARGS_NAMES", "ARGS_GET_NAMES", "ARGS_POST_NAMES", "REQUEST_COOKIES_NAMES", "REQUEST_HEADERS_NAMES", "FILES", "FILES_NAMES":
+		return []subject{{inName, collection, value.Text}}
+	}
+	return list
+}

@@ -1,0 +1,157 @@
+package waf
+
+import (
+	"html"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// evidence is a form that an attack has and a text about code seldom: it
+// breaks out of the value that it is in, or it names what only attackers ask
+// for.
+type evidence struct {
+	name string
+	must []string // in lower case; one of them is in what the expression matches
+	form *regexp.Regexp
+	runs bool // also evidence in programs and data structures, where code is at home
+}
+
+// compiled makes a piece of evidence. Expressions are of lower case.
+func compiled(name, must, form string, runs bool) evidence {
+	return evidence{name, strings.Fields(must), regexp.MustCompile(form), runs}
+}
+
+const (
+	// A literal of SQL, its end missing where the application's own quote
+	// ends it.
+	sqlLiteral = `(?:'[^']{0,40}(?:'|$)|"[^"]{0,40}(?:"|$)|-?\d+(?:\.\d+)?|0x[0-9a-f]+|null\b|true\b|false\b)`
+	// What follows a list of columns.
+	sqlColumn = `(?:null|-?\d+|0x[0-9a-f]+|'[^']*'|"[^"]*"|@@?\w+|[\w.*]+(?:\([^)]*\))?|\(select)`
+	// Commands that show that an injection works, or make use of it.
+	shellCommand = `(?:cat|id|whoami|uname|pwd|ls|dir|ps|netstat|ifconfig|ipconfig|hostname|env|printenv|wget|curl|nc|ncat|ping|nslookup|dig|sleep|bash|sh|zsh|python[23]?|perl|ruby|php|powershell(?:\.exe)?|cmd(?:\.exe)?|certutil|telnet|rm|chmod|touch|type|net|systeminfo|tail|head|more|less|nl|tac|sort|echo|base64|xxd|reboot|shutdown|kill|busybox|socat|awk|sed|find|which|cp|mv)`
+	shellAlone   = `(?:id|whoami|uname|pwd|ls|dir|ps|netstat|ifconfig|ipconfig|hostname|env|printenv|systeminfo|reboot)`
+)
+
+// attackForms is all evidence.
+var attackForms = []evidence{
+	// SQL
+	compiled("a union of selects", "union", `\bunion\b(?:\s+(?:all|distinct))?[\s(]+select\b\s*\(?\s*(?:(?:all|distinct)\s+)?`+sqlColumn+`\s*(?:,|\bfrom\b|\binto\b|--|#|;|\)|$)`, true),
+	compiled("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b)\s*\(?\s*`+sqlLiteral, true),
+	compiled("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
+	compiled("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),
+	compiled("a string ended for a union", "union order group", `['"]\)*\s*(?:union|order\s+by|group\s+by|procedure|limit)\b`, false),
+	compiled("a number of columns tried", "order group", `\b(?:order|group)\s+by\s+\d+(?:\s*,\s*\d+)*\s*(?:--|#|/\*|$)`, false),
+	compiled("a second statement", ";", `;\s*(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|view|index|user|login|procedure|function|role)\b|insert\s+into\s|delete\s+from\s|update\s+\S+\s+set\s|exec(?:ute)?\s*\(?\s*(?:xp_|sp_|master|@|')|declare\s+@|waitfor\s|shutdown\b\s*(?:;|--|$)|select\s+(?:pg_sleep|sleep|benchmark|load_file|version|current_|user|database|\*|\d|'|@@|case|if)|copy\s+\S+\s+(?:from|to)\b|begin\s+(?:dbms|declare)|call\s+\w+\()`, false),
+	compiled("a statement that waits", "sleep benchmark waitfor dbms_ randomblob receive_message", `(?:['"()=,;\d|&]|\b(?:and|or|select|when|then|else|if|xor|by)\b)\s*\(*\s*(?:sleep\s*\(\s*(?:\d|0x|\()|pg_sleep\s*\(|benchmark\s*\(\s*\d|waitfor\s+(?:delay|time)\b|dbms_(?:pipe|lock|session)\.|randomblob\s*\()`, true),
+	compiled("an error that tells", "extractvalue updatexml exp( xmltype gtid_ json_keys geometrycollection st_latfrom floor(rand convert( cast( ctxsys utl_", `(?:extractvalue|updatexml|gtid_subset|gtid_subtract|json_keys|geometrycollection|multipoint|st_latfromgeohash)\s*\(|exp\(~|xmltype\(|floor\(rand\(|(?:convert|cast)\s*\(.{0,20}\(?\s*select\b|ctxsys\.|utl_(?:http|inaddr)\.`, true),
+	compiled("tables of tables", "information_schema sysobjects sqlite_master pg_catalog sys. mysql. all_tables pg_shadow msysobjects", `(?:from|join|,)\s*\(?[\s"\x60\[]*(?:information_schema|sysobjects|sqlite_(?:master|schema)|pg_(?:catalog|shadow|user|tables)|sys\.\w+|master\.\.|mysql\.user|all_tables|msysobjects|syscat\.)`, false),
+	compiled("a select inside a condition", "select", `(?:[=<>,('"|]|\b(?:and|or|not|exists|in|when|then|if|by|select)\b)\s*\(\s*select\b`, false),
+	compiled("a choice as value", "case iif( elt( make_set(", `\bcase\s+when\b.{1,200}\bthen\b|\b(?:iif|elt|make_set)\s*\(.{1,80}=`, false),
+	compiled("files of the database", "load_file outfile dumpfile xp_ sp_ lo_import pg_read", `\bload_file\s*\(|\binto\s+(?:outfile|dumpfile)\b|\bxp_(?:cmdshell|dirtree|regread|fileexist)\b|\bsp_(?:oacreate|executesql|password|configure)\b|\blo_import\(|\bpg_(?:read_file|ls_dir)\(`, true),
+	// scripts
+	compiled("a script", "<script", `<script\b[^>]*[>/\s]|<script$`, false),
+	compiled("a handler of events", "on", `<[a-z!/][^<>]{0,400}?[\s/"'\x60\x00\x0c]on[a-z]{3,24}\s*=|['"\x60]\s*/?\s*on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
+	compiled("a scheme that runs", "script:", `(?:j\s*a\s*v\s*a|vb|live)\s*script\s*:\s*(?:[^\s;v]|v[^o])`, false),
+	compiled("a document as data", "data:", `data:\s*(?:text/html|text/xml|application/xhtml|image/svg\+xml)[^,]{0,60},\s*(?:<|%3c|phn|pd)|data:text/html`, false),
+	compiled("an element that runs", "<object <embed <base <applet <meta <svg <math srcdoc <link xlink <frame", `<(?:object|embed|applet|base|frameset)\b|<meta\b[^>]{0,80}http-equiv\s*=\s*["']?\s*(?:refresh|set-cookie)|\bsrcdoc\s*=|<(?:animate|set)\b[^>]{0,200}attributename|xlink:href\s*=\s*["']?\s*(?:data|javascript)`, false),
+	compiled("a style that runs", "expression( -moz-binding behavior", `:\s*expression\s*\(|-moz-binding|behaviou?r\s*:\s*url`, false),
+	compiled("a string of a script ended", "alert confirm prompt eval fetch document", `^[^\s'"<>]{0,32}['"\x60\\]?[)}\]]*\s*[-+;*^|&,?]+\s*(?:alert|confirm|prompt|eval|fetch|document|window|top|self)\b|^(?:alert|confirm|prompt|eval)\s*[(\x60]`, false),
+	// commands
+	compiled("a command after a separator", "; | & ` $( ${", `(?:[;|\n]|\|\||&&|[^&]&|^&)\s*(?:/\S*/)?`+shellCommand+`(?:\.exe)?\s+(?:-\S+\s+)*(?:\S*(?:/etc/|/proc/|\.\./|passwd|/tmp/|https?://|ftp://|/dev/tcp|c:\\|/bin/)|-[ceinp]+\s|\d{1,3}\.\d)`, false),
+	compiled("a command alone after a separator", "; | & `", `(?:^|[\w'"\d.)]|\s)\s*(?:[;|&\n]|\|\||&&)\s*(?:/\S*/)?`+shellAlone+`(?:\s+-\w+)*\s*(?:$|[;|&#\x60])`, false),
+	compiled("a command's output", "$( `", `\$\(\s*(?:/\S*/)?`+shellCommand+`\b[^)]{0,200}\)|\x60\s*(?:/\S*/)?`+shellCommand+`(?:\s[^\x60]{0,200})?\x60`, false),
+	compiled("a shell connected", "/dev/tcp -e -i exec socket", `/dev/(?:tcp|udp)/|\bn(?:c|cat)(?:\.\w+)?\s+(?:-\w+\s+)*-e\b|\bbash\s+-i\b|\bpty\.spawn\(`, true),
+	compiled("a script piped to a shell", "base64 curl wget", `^\S{0,24}\s*[;|&]\s*.{0,200}\|\s*(?:ba|z|da)?sh\b|base64\s+-d\s*\|`, false),
+	compiled("Shellshock", "() {", `\(\)\s*\{`+`[^}]{0,40};\s*\}\s*;`, true),
+	// files
+	compiled("a path that climbs", "../ ..\\ ..;/", `^\s*\S{0,64}?(?:\.\.;?[/\\]+){2,}|(?:\.\.;?[/\\]+)+(?:etc|proc|windows|winnt|boot\.ini|root|home|var/log|wp-config|web\.config|\.env)`, true),
+	compiled("a file of the system alone", "/etc/ /proc/ win.ini boot.ini file: c:", `^\s*(?:file:/*)?/*(?:[a-z]:[/\\]+)?/*(?:etc/(?:passwd|shadow|group|hosts|issue)|proc/self|proc/\d|windows/(?:win\.ini|system32)|windows\\(?:win\.ini|system32)|boot\.ini)\S*\s*$`, true),
+	compiled("a wrapper of streams", "://", `^\s*(?:php|expect|phar|zip|zlib|glob|ogg|gopher|dict|jar|netdoc|ldap|file)://`, true),
+	// objects, templates, languages
+	compiled("a lookup of Log4j", "${ $%7b", `\$\{[^}]{0,60}(?:jndi|\$\{|lower:|upper:|env:|sys:|::-|date:|base64:)`, true),
+	compiled("an expression worked out", "{{ ${ #{ <% @( *{ [[", `(?:\{\{|\$\{|#\{|<%=|@\(|\*\{|\[\[)\s*['"]?\d+['"]?\s*[*+]\s*['"]?\d+['"]?\s*(?:\}|%>|\)|\])`, true),
+	compiled("inner parts of a template engine", "__ _self getclass freemarker popen lipsum cycler constructor forname", `__(?:class|mro|subclasses|globals|builtins|import|init|base|bases)__|\{\{[^}]{0,80}(?:_self|lipsum|cycler|joiner|config\.|popen|constructor)|\.getclass\(\)|freemarker\.template|class\.forname\(`, false),
+	compiled("a runtime asked for", "runtime processbuilder memberaccess scriptengine", `getruntime\s*\(|new\s+(?:java\.lang\.)?processbuilder|#?_memberaccess|t\(java\.lang|scriptenginemanager|java\.lang\.runtime`, false),
+	compiled("class loader", "classloader", `\bclass\.(?:module\.)?classloader`, true),
+	compiled("PHP that runs commands", "system exec passthru popen eval assert", `(?:<\?.{0,200}|^\S{0,24})\b(?:system|exec|shell_exec|passthru|popen|proc_open|eval|assert)\s*\(\s*(?:\$_|['"]|base64|gzinflate|str_rot13)|<\?(?:php|=).{0,200}(?:\$_(?:get|post|request|cookie|server)\b.{0,40}\(|(?:system|exec|passthru|phpinfo|shell_exec|eval)\s*\()`, false),
+	compiled("PHP alone", "<?", `^\s*<\?(?:php\b|=).{0,120}\?>\s*$`, false),
+	compiled("modules of Node", "child_process _$$nd process.", `require\s*\(\s*['"]child_process|_\$\$nd_func|process\.(?:binding|mainmodule)`, false),
+	compiled("serialized objects", "o:", `(?:^|[;{\s"])[oc]:\d+:"[^"]{1,80}":\d+:`, true),
+	compiled("serialized Java", "ro0ab aced0005", `^\s*(?:ro0ab|aced0005)`, true),
+	compiled("prototypes", "__proto__ prototype", `__proto__|constructor[.\[]+["']?prototype`, true),
+	compiled("operators of MongoDB", "$", `["'\[]\$(?:ne|where|regex|nin|exists|not|or|func|expr|function|eq)["'\]]\s*[:=]?|["']\$(?:gt|gte|lt|lte)["']\s*:\s*["'{\[n]`, true),
+	compiled("directory filters ended", ")(", `\*\)\s*\(\s*[|&!]?\s*\(?\w+=|\)\(\|?\(?(?:uid|cn|objectclass|userpassword)=`, false),
+	compiled("entities from elsewhere", "<!entity <!doctype", `<!entity\s|<!doctype\s+\w+\s*(?:\[|\w+\s+["'](?:file|ftp|http)s?:)`, true),
+	compiled("a header added", "\n \r", `^\S{0,40}[\r\n]+\s*(?:set-cookie|location|content-(?:type|length)|http/1)\b`, true),
+	compiled("metadata of a cloud", "169.254 metadata", `//(?:169\.254\.169\.254|metadata\.google|100\.100\.100\.200|\[?fd00:ec2)`, true),
+}
+
+// hostileIn says what evidence of an attack is in a text, in any of its
+// readings; empty where there is none.
+func hostileIn(text string, k writing) string {
+	for _, reading := range readings(text) {
+		for i := range attackForms {
+			e := &attackForms[i]
+			if (k == program || k == data) && !e.runs || !containsOne(reading, e.must) {
+				continue
+			}
+			if e.form.MatchString(reading) {
+				return e.name
+			}
+		}
+	}
+	return ""
+}
+
+func containsOne(text string, parts []string) bool {
+	for _, p := range parts {
+		if strings.Contains(text, p) {
+			return true
+		}
+	}
+	return len(parts) == 0
+}
+
+var (
+	sqlVersioned = regexp.MustCompile(`/\*!\d{0,6}|\*/`)
+	sqlComment   = regexp.MustCompile(`/\*[^!][^*]{0,200}\*/|/\*\*/`)
+	shellSpace   = regexp.MustCompile(`\$\{?ifs\}?(?:\$\d)?|\$@|\\|\^`)
+	manySpaces   = regexp.MustCompile(`[\s\x0b\xa0]+`)
+)
+
+// readings are what different readers could take a text for: as it is,
+// decoded again, with comments of SQL as spaces, with the ways of shells to
+// split words undone.
+func readings(text string) []string {
+	first := lower(strings.ReplaceAll(text, "\x00", ""))
+	list := []string{first}
+	add := func(s string) {
+		for _, have := range list {
+			if have == s {
+				return
+			}
+		}
+		list = append(list, s)
+	}
+	decoded := first
+	if strings.Contains(decoded, "%") {
+		if s, err := url.QueryUnescape(strings.ReplaceAll(decoded, "+", "%2B")); err == nil {
+			decoded = lower(s)
+		}
+	}
+	decoded = lower(html.UnescapeString(decoded))
+	add(decoded)
+	if strings.Contains(decoded, "/*") {
+		add(manySpaces.ReplaceAllString(sqlVersioned.ReplaceAllString(sqlComment.ReplaceAllString(decoded, " "), " "), " "))
+	}
+	if strings.ContainsAny(decoded, `\^$`) {
+		add(shellSpace.ReplaceAllStringFunc(decoded, func(s string) string {
+			if strings.Contains(s, "ifs") {
+				return " "
+			}
+			return ""
+		}))
+	}
+	return list
+}

@@ -1,0 +1,79 @@
+package waf
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// proseLooked is how many bytes of a text are looked at to tell prose.
+const proseLooked = 4096
+
+// interpreted are the words that interpreters have in common with English.
+// They are no sign of prose.
+var interpreted = func() map[string]bool {
+	set := map[string]bool{}
+	for word := range strings.FieldsSeq("select union from where table drop insert into update delete and or not null like order by group having all distinct " +
+		"values set exec execute create alter database limit offset case when then else end is in between exists sleep waitfor delay if as on join " +
+		"cat ls id whoami uname wget curl bash sh cmd ping echo nc etc passwd true false script alert users user password username admin dual version") {
+		set[word] = true
+	}
+	return set
+}()
+
+// isProse reports whether a text is made of words: at least four that no
+// interpreter knows, and two of five of all that is between spaces. Texts in
+// scripts that write no spaces are prose by their letters.
+func isProse(text string) bool {
+	text = strings.ToValidUTF8(text[:min(len(text), proseLooked)], "")
+	words, all := 0, 0
+	for f := range strings.FieldsSeq(text) {
+		all++
+		if isWord(f) {
+			words++
+		}
+	}
+	return words >= 4 && words*5 >= all*2 || ideographs(text) >= 6
+}
+
+// isWord reports whether a text is a word, with the punctuation of sentences
+// around it. It is not if an interpreter knows it.
+func isWord(f string) bool {
+	f = strings.Trim(f, `.,;:!?"'()*_[]>`+"«»“”„‘’…–—¿¡、。")
+	if f == "" || interpreted[lower(f)] {
+		return false
+	}
+	for i, r := range f {
+		if unicode.IsLetter(r) || unicode.IsMark(r) {
+			continue
+		}
+		if r != '\'' && r != '’' && r != '-' || i == 0 {
+			return false
+		}
+	}
+	return utf8.RuneCountInString(f) > 1 || f == "a" || f == "I"
+}
+
+// ideographs counts letters of scripts that write no spaces between words.
+func ideographs(text string) (n int) {
+	for _, r := range text {
+		if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai) {
+			n++
+		}
+	}
+	return n
+}
+
+// quotedCode is code as people quote it in texts: fenced, or between
+// backquotes.
+var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|`[^`\n]+`")
+
+// withoutCode is a text without the code that it quotes, if what is left is
+// still prose.
+func withoutCode(text string) string {
+	if rest := quotedCode.ReplaceAllString(text, " "); isProse(rest) {
+		return rest
+	}
+	return text
+}

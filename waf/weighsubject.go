@@ -1,0 +1,164 @@
+package waf
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"gatehouse/waf/variables"
+)
+
+// place is where in a request a value is. It says what is usual there: tokens
+// in the target and in fields of the head, documents in bodies.
+type place uint8
+
+const (
+	inBody place = iota
+	inQuery
+	inHead
+	inTarget
+	inName
+)
+
+// subject is a value under judgement.
+type subject struct {
+	place place
+	name  string // of the field; json.a.0.b for leaves of JSON
+	text  string
+}
+
+// view is a request as the second opinion sees it. It remembers what it found
+// in texts, since many rules match the same one.
+type view struct {
+	req      *variables.Request
+	hostile  map[string]string
+	writings map[subject]writing
+}
+
+// doubtOf says why a match in a subject does not count; empty where it does.
+func (v *view) doubtOf(m *Match, s subject) string {
+	if r, ok := imprecise[m.RuleID]; ok {
+		if reason := r(s); reason != "" {
+			return reason
+		}
+	}
+	k := v.writing(s)
+	if k == token {
+		return ""
+	}
+	text := s.text
+	if k == prose {
+		text = withoutCode(text)
+	}
+	if v.evidence(text, k) != "" {
+		return ""
+	}
+	return k.String()
+}
+
+// evidence is hostileIn, remembered.
+func (v *view) evidence(text string, k writing) string {
+	key := k.String() + text
+	if why, ok := v.hostile[key]; ok {
+		return why
+	}
+	if v.hostile == nil {
+		v.hostile = map[string]string{}
+	}
+	why := hostileIn(text, k)
+	v.hostile[key] = why
+	return why
+}
+
+// writing is writingOf, remembered.
+func (v *view) writing(s subject) writing {
+	if k, ok := v.writings[s]; ok {
+		return k
+	}
+	if v.writings == nil {
+		v.writings = map[subject]writing{}
+	}
+	k := writingOf(s)
+	v.writings[s] = k
+	return k
+}
+
+// writing is what kind of text a value is. For all kinds but token a match
+// alone is no finding: it takes evidence of an attack.
+type writing uint8
+
+const (
+	token    writing = iota // a name, a number, a short value
+	prose                   // a text of sentences, code quoted in it included
+	markup                  // HTML through and through, by an editor
+	data                    // JSON in a field, or a list of fields
+	program                 // code, in a field that is for code
+	filter                  // a condition of a filter language
+	password                // what is hashed and never shown
+)
+
+// String is the reason in the log why a match does not count.
+func (w writing) String() string {
+	return [...]string{"", "in prose, without a break-out", "in rich text, with nothing that runs", "in a data structure, without a break-out",
+		"in a program, without an exploit", "in a condition, without a break-out", "in a password, without an exploit"}[w]
+}
+
+var (
+	// Passwords are the opposite of words, and look like code by intent.
+	passwordName = regexp.MustCompile(`(?i)(^|[_.\-\[ a-z])(pass(word|wd|phrase|code)?|pwd|secret)(_?(confirm(ation)?|repeat|again|new|old|current|[12]))?\]?$`)
+	// Fields that are made for code, queries or patterns, and for nothing
+	// else.
+	programName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(sql|query|code|script|command|commands|args|source|src|js|css|template|tpl|snippet|pattern|regex|stylesheet|user_?data|cell|cells|func|function|stacktrace|stack|trace|statement|diff|patch|config|html|svg|body|content|sample|customized|raw)[_a-z0-9]*\]?(\.\d+)*$`)
+	// SQL-like languages of filters begin with the name of a column, or with
+	// a function of one; an injection into one begins with a value.
+	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?(?:[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is)\b)|[a-z_]\w*\()`)
+	// What ends a condition early belongs in none.
+	conditionEnd = regexp.MustCompile(`--|#|/\*|;\s*[a-z]+\s+[a-z]|\bselect\b|\bunion\b`)
+	// The beginning of documents of HTML and XML, and of pieces of them as
+	// editors make them.
+	markupStart = regexp.MustCompile(`(?i)^\s*<(!doctype|!--|\?xml|html|head|body|div|p|table|h[1-6]|ul|ol|section|article|figure|blockquote|span|iframe|svg|[a-z]\w*:[a-z])\b`)
+	// Programs and queries begin with their own words; what breaks out begins
+	// with a value or what ends one.
+	breakOut = regexp.MustCompile(`^\s*(['");|&$` + "`" + `\]}]|-?\d+\s*['");|&]|-?\d+\s+(or|and|union)\b|<script|<\?|\{\{|\.\.|/etc/|%)`)
+)
+
+// longDocument is the length in bytes from which a field for code holds a
+// program rather than a value.
+const longDocument = 48
+
+// writingOf tells what kind of text a value is.
+func writingOf(s subject) writing {
+	switch {
+	case s.place == inTarget, s.place == inName:
+		return token
+	case passwordName.MatchString(s.name):
+		return password
+	case isData(s.text):
+		return data
+	case len(s.text) >= longDocument && s.place == inBody && markupStart.MatchString(s.text):
+		return markup
+	case isProse(s.text):
+		return prose
+	case s.place == inHead:
+		return token
+	case len(s.text) >= longDocument && s.place == inBody && (s.name == "" || programName.MatchString(s.name)) && !breakOut.MatchString(lower(s.text)):
+		return program
+	case isCondition(s.text):
+		return filter
+	}
+	return token
+}
+
+// isData reports whether a text is a JSON object or array.
+func isData(text string) bool {
+	text = strings.TrimSpace(text)
+	return len(text) > 2 && (text[0] == '{' && text[1] != '{' || text[0] == '[') && json.Valid([]byte(text))
+}
+
+// isCondition reports whether a text is a whole condition of a filter
+// language: its quotes are balanced and nothing ends it early.
+func isCondition(text string) bool {
+	return condition.MatchString(text) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
+}
+
+func lower(text string) string { return strings.ToLower(text) }
