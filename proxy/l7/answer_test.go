@@ -218,6 +218,17 @@ func TestAClientLeavesWhileTheResponseIsHeld(t *testing.T) {
 	testkit.Eventually(t, soon, "the backend's connection to go", func() bool { return b.OpenConns() == 0 })
 }
 
+func TestAHeldResponseTakesNoMemoryOnceItsHeadIsOut(t *testing.T) {
+	g, _ := staged(t, respondHolding(100_000), func(c *testkit.Conn, r *testkit.Request) {
+		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + testkit.Pattern(199_999))
+		c.WaitPeer(soon)
+	})
+	c := testkit.Dial(t, g.addr)
+	c.Send(get("/"))
+	c.ReadN(150_000)
+	testkit.Eventually(t, soon/4, "the memory to be given back", func() bool { return g.HeldBytes() == 0 })
+}
+
 // A stage that does not hold an event stream does not delay it.
 func TestAnEventStreamPassesAStageThatHoldsOtherContent(t *testing.T) {
 	s := &fakeStage{respHead: func(r *httpmsg.Response) Verdict {

@@ -58,7 +58,7 @@ func (x *memoryExchange) Received() int64           { return 1 }
 func (x *memoryExchange) Sent() int64               { return int64(x.answer.Len()) }
 
 func (x *memoryExchange) HoldBody(max int, wait bool) (held []byte, whole bool, err error) {
-	for wait && len(held) < max && !x.done {
+	for wait && len(held) < min(max, 64<<10) && !x.done {
 		p, err := x.ReadBody()
 		if err != nil && err != io.EOF {
 			return nil, false, err

@@ -1,8 +1,12 @@
 package l7
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
+	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -211,36 +215,57 @@ func TestAHeldBodyGoesToAnotherMemberAfterATimeout(t *testing.T) {
 	}
 }
 
+// onUnix runs a backend on a unix socket, whose buffer is too small to take a
+// whole body out of the gateway's hands. serve comes behind the head.
+func onUnix(t *testing.T, serve func(c net.Conn, body io.Reader)) config.Target {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		r := bufio.NewReader(c)
+		for line := ""; line != "\r\n" && err == nil; {
+			line, err = r.ReadString('\n')
+		}
+		serve(c, r)
+	}()
+	return config.Target{Unix: path, Weight: 1}
+}
+
 // A backend may answer before it has read a held body, and while it does.
 func TestABackendAnswersWithinAHeldBody(t *testing.T) {
 	body := testkit.Pattern(2 << 20)
-	for name, h := range map[string]testkit.Handler{
-		"refusing": func(c *testkit.Conn, r *testkit.Request) {
-			c.Send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
-			c.CloseWrite()
-			c.WaitPeer(soon)
-			c.Close()
-		},
-		"echoing": func(c *testkit.Conn, r *testkit.Request) {
-			c.Send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)))
-			buf := make([]byte, 32<<10)
-			for n, err := r.Read(buf); n > 0 || err == nil; n, err = r.Read(buf) {
-				c.Send(string(buf[:n]))
-			}
-		},
+	for _, w := range []struct {
+		name   string
+		serve  func(c net.Conn, body io.Reader)
+		status int
+		answer string
+	}{
+		{"refusing", func(c net.Conn, _ io.Reader) {
+			io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+			time.Sleep(200 * time.Millisecond) // and does not read
+		}, 413, "no"},
+		{"echoing", func(c net.Conn, r io.Reader) {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body))
+			io.CopyN(struct{ io.Writer }{c}, r, int64(len(body)))
+		}, 200, body},
 	} {
-		t.Run(name, func(t *testing.T) {
-			g, _ := staged(t, holding(MaxHold), h)
+		t.Run(w.name, func(t *testing.T) {
+			s := holding(MaxHold)
+			g := start(t, setup{targets: []config.Target{onUnix(t, w.serve)}, target: func(t *Target) { t.Stages = []StageMaker{s} }})
 			c := testkit.Dial(t, g.addr)
 			go c.TrySend(put(body), soon)
 			r, err := c.TryReadResponse("PUT", soon)
-			switch {
-			case err != nil:
-				t.Fatal(err)
-			case name == "refusing" && (r.StatusCode != 413 || string(r.Content) != "no"):
-				t.Errorf("answer is %q", r.Head)
-			case name == "echoing" && string(r.Content) != body:
-				t.Errorf("%d bytes came back", len(r.Content))
+			if err != nil || r.StatusCode != w.status || string(r.Content) != w.answer {
+				t.Errorf("answer is %v, %v", r, err)
 			}
 			finished(t, g)
 			if n := g.HeldBytes(); n != 0 {
@@ -251,27 +276,42 @@ func TestABackendAnswersWithinAHeldBody(t *testing.T) {
 }
 
 func TestTrailersFollowAHeldBody(t *testing.T) {
-	body := testkit.Pattern(200_000)
-	s := holding(MaxHold)
-	g, b := staged(t, s, nil)
+	for _, size := range []int{10, 200_000} {
+		body := testkit.Pattern(size)
+		s := holding(MaxHold)
+		g, b := staged(t, s, nil)
+		c := testkit.Dial(t, g.addr)
+		text := request("PUT", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum") + inChunks(body, false)
+		go c.TrySend(strings.TrimSuffix(text, "\r\n")+"X-Sum: 1\r\n\r\n", soon)
+		e := testkit.DecodeEcho(t, c.ReadResponse("PUT").Content)
+		if e.BodyLen != int64(len(body)) || len(e.Trailers) != 1 || s.ends != 1 {
+			t.Errorf("%d bytes, trailers %v, %d ends; %d requests", e.BodyLen, e.Trailers, s.ends, b.RequestCount())
+		}
+	}
+}
+
+// The upload of a held body is over when the backend has it, even if the
+// goroutine that sent it does not know yet: the client is kept.
+func TestAHeldBodyKeepsTheConnection(t *testing.T) {
+	b := testkit.NewBackend(t, nil)
+	g := start(t, setup{backends: []*testkit.Backend{b}, target: func(t *Target) {
+		t.Stages = []StageMaker{eachTime(func() *fakeStage { return holding(MaxHold) })}
+	}})
 	c := testkit.Dial(t, g.addr)
-	text := request("PUT", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum") + inChunks(body, false)
-	go c.TrySend(strings.TrimSuffix(text, "\r\n")+"X-Sum: 1\r\n\r\n", soon)
-	e := testkit.DecodeEcho(t, c.ReadResponse("PUT").Content)
-	if e.BodyLen != int64(len(body)) || len(e.Trailers) != 1 || s.ends != 1 {
-		t.Errorf("%d bytes, trailers %v, %d ends; %d requests", e.BodyLen, e.Trailers, s.ends, b.RequestCount())
+	for range 100 {
+		ask(t, c, put(testkit.Pattern(100_000)), 200)
 	}
 }
 
 // Other protocols have pieces of other sizes.
 func TestAnotherProtocolsBodyIsHeld(t *testing.T) {
-	for _, pieces := range [][]int{{10, 20, 30}, {100_000, 0, 100_000}, {3 << 20}, {1 << 20, 3 << 20, 5}} {
+	for _, pieces := range [][]int{{10, 20, 30}, {100_000, 0, 100_000}, {1 << 20}, {3 << 20}, {1 << 20, 3 << 20, 5}} {
 		t.Run(fmt.Sprint(pieces), func(t *testing.T) {
 			s := holding(1 << 20)
-			s.body = func([]byte, bool) Verdict { return Verdict{Watch: true} }
+			calls, total := 0, 0
+			s.body = func([]byte, bool) Verdict { calls++; return Verdict{Watch: true} }
 			g, b := staged(t, s, nil)
 			x := newMemoryExchange(t, "PUT / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n")
-			total := 0
 			for _, n := range pieces {
 				total += n
 			}
@@ -288,8 +328,8 @@ func TestAnotherProtocolsBodyIsHeld(t *testing.T) {
 			if x.status != 200 || string(b.Last().Body) != body[:len(b.Last().Body)] || b.Last().BodyLen != int64(total) {
 				t.Errorf("status %d, %d bytes arrived of %d", x.status, b.Last().BodyLen, total)
 			}
-			if s.seen.String() != body || s.ends != 1 || g.HeldBytes() != 0 {
-				t.Errorf("the stage saw %d bytes, %d ends; %d are held", s.seen.Len(), s.ends, g.HeldBytes())
+			if s.seen.String() != body || s.ends != 1 || g.HeldBytes() != 0 || (calls == 1) != (total <= 1<<20) {
+				t.Errorf("the stage saw %d bytes in %d pieces, %d ends; %d are held", s.seen.Len(), calls, s.ends, g.HeldBytes())
 			}
 		})
 	}
