@@ -28,11 +28,10 @@ func signatures() (all []signature) {
 		{"Bot300200", Unknown, "it says that it is a tool that drives browsers or copies sites", tools()},
 		{"Bot300300", Unknown, "it says that it is a program's HTTP library", libraries()},
 		{"", None, "", []string{"cubot"}}, // telephones, not bots
-		{"Bot300700", Unknown, "it says that it is a bot, and not one of those that are known", unnamed()},
 	} {
 		all = append(all, group(g.id, g.class, g.reason, g.patterns...)...)
 	}
-	return all
+	return append(all, unnamed()...)
 }
 
 // group gives several programs the same number. A pattern is a name, too.
@@ -107,6 +106,11 @@ func libraries() []string {
 }
 
 // unnamed lists what bots of any name say.
-func unnamed() []string {
-	return []string{"*bot$", "*bots$", "*crawler", "*crawling", "*spider", "*scraper", "*+http:", "*+https:"}
+func unnamed() []signature {
+	all := group("Bot300700", Unknown, "it says that it is a bot, and not one of those that are known",
+		"*bot$", "*bots$", "*crawler", "*crawling", "*spider", "*scraper", "*+http:", "*+https:")
+	for i := range all {
+		all[i].name = "unnamed bot"
+	}
+	return all
 }

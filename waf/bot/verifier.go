@@ -66,7 +66,7 @@ func (v *verifier) ask(a netip.Addr, now time.Time) finding {
 	e := v.cache.find(a)
 	if e != nil {
 		e.used = true
-		if now.Before(e.due) {
+		if e.queued || now.Before(e.due) {
 			return e.finding
 		}
 	}
