@@ -39,6 +39,14 @@ var balancedHeaders = []string{"proxy", "x-http-method-override", "x-http-method
 // them. The first tells the rules of this profile from those of another, since
 // what they come to is weighed (weigher).
 const (
-	balancedBefore = "# profile balanced"
+	balancedBefore = "# profile balanced" + balancedOwn
 	balancedAfter  = ``
 )
+
+// balancedOwn are rules for what is tried first and the rule set knows only
+// at higher paranoia levels, as whole values.
+const balancedOwn = `
+SecRule ARGS|REQUEST_COOKIES|XML:/* "@rx (?:\{\{|[$#@*]\{|<%=|\[\[)\s*['\x22]?\d{1,9}['\x22]?\s*[*]\s*['\x22]?\d{1,9}['\x22]?\s*(?:\}|%>|\])|\{\{[^}]{0,200}__(?:class|globals|init|mro|subclasses)__" "id:9910001,phase:2,block,capture,t:none,t:urlDecodeUni,msg:'Template expression that calculates',logdata:'%{TX.0} in %{MATCHED_VAR_NAME}',tag:'paranoia-level/1',severity:CRITICAL,setvar:'tx.inbound_anomaly_score_pl1=+%{tx.critical_anomaly_score}'"
+SecRule ARGS|REQUEST_COOKIES|XML:/* "@rx ^[^\s|;&\x60$]{0,32}\s*(?:[|;&]{1,2}|\x60|\$\()\s*(?:/(?:usr/)?bin/)?(?:id|whoami|uname|ifconfig|ipconfig|netstat|printenv)(?:\s+-\w+)*\s*[)\x60;|&#]?\s*$" "id:9910002,phase:2,block,capture,t:none,t:urlDecodeUni,t:lowercase,msg:'Command alone behind a separator',logdata:'%{TX.0} in %{MATCHED_VAR_NAME}',tag:'paranoia-level/1',severity:CRITICAL,setvar:'tx.inbound_anomaly_score_pl1=+%{tx.critical_anomaly_score}'"
+SecRule ARGS|REQUEST_COOKIES|XML:/* "@rx ^[\w@.-]{0,32}['\x22]\)?\s*;?\s*(?:--[\s+-]*|#|/\*[^*]{0,8})$" "id:9910003,phase:2,block,capture,t:none,t:urlDecodeUni,msg:'String ended for a comment of SQL',logdata:'%{TX.0} in %{MATCHED_VAR_NAME}',tag:'paranoia-level/1',severity:CRITICAL,setvar:'tx.inbound_anomaly_score_pl1=+%{tx.critical_anomaly_score}'"
+`

@@ -32,6 +32,8 @@ type Finding struct {
 	Score      int      `json:"score"`
 	Message    string   `json:"message"`
 	Found      []Found  `json:"found"`
+	Doubt      string   `json:"doubt,omitempty"`      // why it adds nothing to the score
+	Evidence   string   `json:"evidence,omitempty"`   // why it does, in a text about anything
 	Exclusions []string `json:"exclusions,omitempty"` // lines of ruleSet.exclusions or overrides that would silence it
 }
 
@@ -128,7 +130,10 @@ func (x *Explanation) judged(jm *Judgement, j *judge) {
 		if m.RuleID/1000 == 949 || m.RuleID/1000 == 980 {
 			continue
 		}
-		f := Finding{RuleID: m.RuleID, Group: m.Group, Severity: m.Severity, Message: m.Message, Level: levelOf(m.Tags), Score: scoreOf(m.Severity)}
+		f := Finding{RuleID: m.RuleID, Group: m.Group, Severity: m.Severity, Message: m.Message, Level: levelOf(m.Tags), Score: scoreOf(m.Severity), Doubt: m.Doubt, Evidence: m.Evidence}
+		if f.Doubt != "" {
+			f.Score = 0
+		}
 		for _, v := range m.Values {
 			f.Found = append(f.Found, Found{v.Variable, v.Text})
 			f.Exclusions = appendNew(f.Exclusions, exclusionFor(v.Variable, m.RuleID))

@@ -110,6 +110,7 @@ type Match struct {
 	Tags     []string
 	Values   []Value // what it matched, link by link
 	Doubt    string  // why it adds nothing to the score; empty where it does
+	Evidence string  // why it does although it is in a text or a document
 }
 
 // Value is something that a rule matched.

@@ -18,8 +18,10 @@ import (
 //
 // It is safe for concurrent use.
 type weigher struct {
-	points    map[int]int // what a match adds to the score, by rule
-	threshold int
+	points      map[int]int // what a match adds to the score, by rule
+	threshold   int
+	anyType     bool // the policy has no list of media types
+	anyOverride bool // the policy has no list of forbidden fields
 }
 
 // scoreSet is how a rule adds to the score of requests.
@@ -30,7 +32,7 @@ func newWeigher(s *config.RuleSet, rules map[int]*seclang.Rule) *weigher {
 	if s.Profile != config.ProfileBalanced {
 		return nil
 	}
-	w := &weigher{points: map[int]int{}, threshold: s.InboundThreshold}
+	w := &weigher{points: map[int]int{}, threshold: s.InboundThreshold, anyType: len(s.AllowedContentTypes) == 0, anyOverride: len(s.RestrictedHeaders) == 0}
 	for id, r := range rules {
 		text := r.Raw
 		for i := range r.Chain {
@@ -55,7 +57,7 @@ const blocksForScore = 949110
 // the score had asked for.
 func (w *weigher) weigh(jm *Judgement, r *variables.Request) {
 	jm.Unweighed = jm.Score
-	v := view{req: r}
+	v := view{req: r, weigher: w}
 	less, left := 0, 0
 	for i := range jm.Matches {
 		m := &jm.Matches[i]

@@ -50,7 +50,7 @@ var attackForms = []evidence{
 	compiled("a choice as value", "case iif( elt( make_set(", `\bcase\s+when\b.{1,200}\bthen\b|\b(?:iif|elt|make_set)\s*\(.{1,80}=`, false),
 	compiled("files of the database", "load_file outfile dumpfile xp_ sp_ lo_import pg_read", `\bload_file\s*\(|\binto\s+(?:outfile|dumpfile)\b|\bxp_(?:cmdshell|dirtree|regread|fileexist)\b|\bsp_(?:oacreate|executesql|password|configure)\b|\blo_import\(|\bpg_(?:read_file|ls_dir)\(`, true),
 	// scripts
-	compiled("a script", "<script", `<script\b[^>]*[>/\s]|<script$`, false),
+	compiled("a script", "<script", `<script\b(?:[^>]*\bsrc\s*=|[^>]*>\s*\S|/)`, false),
 	compiled("a handler of events", "on", `<[a-z!/][^<>]{0,400}?[\s/"'\x60\x00\x0c]on[a-z]{3,24}\s*=|['"\x60]\s*/?\s*on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
 	compiled("a scheme that runs", "script:", `(?:j\s*a\s*v\s*a|vb|live)\s*script\s*:\s*(?:[^\s;v]|v[^o])`, false),
 	compiled("a document as data", "data:", `data:\s*(?:text/html|text/xml|application/xhtml|image/svg\+xml)[^,]{0,60},\s*(?:<|%3c|phn|pd)|data:text/html`, false),

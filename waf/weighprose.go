@@ -22,7 +22,7 @@ var interpreted = func() map[string]bool {
 	return set
 }()
 
-// isProse reports whether a text is made of words: at least four that no
+// isProse reports whether a text is made of words: at least three that no
 // interpreter knows, and two of five of all that is between spaces. Texts in
 // scripts that write no spaces are prose by their letters.
 func isProse(text string) bool {
@@ -34,7 +34,7 @@ func isProse(text string) bool {
 			words++
 		}
 	}
-	return words >= 4 && words*5 >= all*2 || ideographs(text) >= 6
+	return words >= 3 && words*5 >= all*2 || ideographs(text) >= 6
 }
 
 // isWord reports whether a text is a word, with the punctuation of sentences

@@ -17,6 +17,9 @@ var imprecise = map[int]func(subject) string{
 	942290: operatorName,
 }
 
+// precise are rules that no text about code sets off by chance.
+var precise = map[int]bool{932140: true, 944120: true, 944150: true, 944151: true, 944152: true, 944210: true, 944240: true, 944250: true}
+
 // sensitive is where a path leads that climbs.
 var sensitive = regexp.MustCompile(`(?i)etc[/\\]|passwd|proc[/\\]|win\.ini|boot\.ini|\.env|\.git|web\.config|wp-config|web-inf|%00|\x00|\.log\b`)
 
@@ -96,6 +99,10 @@ func (v *view) protocolDoubt(m *Match) (reason string, known bool) {
 	switch m.RuleID {
 	case 920120, 922130:
 		return v.fileNames(m), true
+	case 920420:
+		return v.mediaType(), true
+	case 920450:
+		return v.methodOverride(), true
 	case 920470:
 		return v.mediaTypeParameters(), true
 	case 920480:
@@ -104,6 +111,38 @@ func (v *view) protocolDoubt(m *Match) (reason string, known bool) {
 		return v.storedPath(), true
 	}
 	return "", m.RuleID/1000 == 920
+}
+
+// mediaTypeForm is a media type of one of the registered kinds.
+var mediaTypeForm = regexp.MustCompile(`^(?:application|text|image|audio|video|font|model|multipart|message|chemical)/[a-z0-9][a-z0-9.+_-]{0,126}$`)
+
+// mediaType: a list of media types is never complete, and bodies of kinds that
+// are not known are read for what they are.
+func (v *view) mediaType() string {
+	contentType, _ := v.req.Header("content-type")
+	if !v.weigher.anyType || !mediaTypeForm.MatchString(mediaTypeOf(contentType)) {
+		return ""
+	}
+	return "a media type that is well-formed"
+}
+
+// methodOverride: clients of REST say PUT, PATCH or DELETE in a field where
+// they can only POST. The profile allows these methods anyway.
+func (v *view) methodOverride() string {
+	if !v.weigher.anyOverride || v.req.Method != "POST" {
+		return ""
+	}
+	for _, h := range v.req.Headers {
+		name := lower(h.Name)
+		if name == "x-http-method-override" || name == "x-method-override" || name == "x-http-method" {
+			if h.Value != "PUT" && h.Value != "PATCH" && h.Value != "DELETE" {
+				return ""
+			}
+		} else if listed(balancedHeaders, name) {
+			return ""
+		}
+	}
+	return "a method that is allowed, in a field"
 }
 
 // oddFileName has what no file is called and what ends the field it is in.

@@ -31,6 +31,7 @@ type subject struct {
 // in texts, since many rules match the same one.
 type view struct {
 	req      *variables.Request
+	weigher  *weigher
 	hostile  map[string]string
 	writings map[subject]writing
 }
@@ -43,14 +44,14 @@ func (v *view) doubtOf(m *Match, s subject) string {
 		}
 	}
 	k := v.writing(s)
-	if k == token {
+	if k == token || precise[m.RuleID] || k == filter && m.RuleID/1000 != 942 {
 		return ""
 	}
 	text := s.text
 	if k == prose {
 		text = withoutCode(text)
 	}
-	if v.evidence(text, k) != "" {
+	if m.Evidence = v.evidence(text, k); m.Evidence != "" {
 		return ""
 	}
 	return k.String()
@@ -111,7 +112,10 @@ var (
 	programName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(sql|query|code|script|command|commands|args|source|src|js|css|template|tpl|snippet|pattern|regex|stylesheet|user_?data|cell|cells|func|function|stacktrace|stack|trace|statement|diff|patch|config|html|svg|body|content|sample|customized|raw)[_a-z0-9]*\]?(\.\d+)*$`)
 	// SQL-like languages of filters begin with the name of a column, or with
 	// a function of one; an injection into one begins with a value.
-	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?(?:[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is)\b)|[a-z_]\w*\()`)
+	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is)\b)`)
+	// Functions come first in fields for conditions and formulas.
+	function     = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_]\w*\(`)
+	functionName = regexp.MustCompile(`(?i)filter|where|expr|formula|^fn$|\bfunc|calc|equation|jql|cql`)
 	// What ends a condition early belongs in none.
 	conditionEnd = regexp.MustCompile(`--|#|/\*|;\s*[a-z]+\s+[a-z]|\bselect\b|\bunion\b`)
 	// The beginning of documents of HTML and XML, and of pieces of them as
@@ -143,7 +147,7 @@ func writingOf(s subject) writing {
 		return token
 	case len(s.text) >= longDocument && s.place == inBody && (s.name == "" || programName.MatchString(s.name)) && !breakOut.MatchString(lower(s.text)):
 		return program
-	case isCondition(s.text):
+	case isCondition(s):
 		return filter
 	}
 	return token
@@ -157,8 +161,9 @@ func isData(text string) bool {
 
 // isCondition reports whether a text is a whole condition of a filter
 // language: its quotes are balanced and nothing ends it early.
-func isCondition(text string) bool {
-	return condition.MatchString(text) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
+func isCondition(s subject) bool {
+	text := s.text
+	return (condition.MatchString(text) || functionName.MatchString(s.name) && function.MatchString(text)) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
 }
 
 func lower(text string) string { return strings.ToLower(text) }
