@@ -62,8 +62,10 @@ func readLoosely(contentType, text string, lim body.Limits) (b variables.Body, t
 	start := strings.TrimLeft(text, " \t\r\n")
 	if start != "" && (start[0] == '{' || start[0] == '[') {
 		lim.Strict = false
-		if b, truncated, _ = body.Parse(variables.JSON, contentType, text, lim); b.Error == "" {
-			return b, truncated
+		for _, kind := range []string{contentType, "application/x-ndjson"} { // one value, or one in each line
+			if b, truncated, _ = body.Parse(variables.JSON, kind, text, lim); b.Error == "" {
+				return b, truncated
+			}
 		}
 	}
 	b = variables.Body{Raw: text, Length: len(text)}

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -127,6 +128,11 @@ func (v *view) subjects(value *Value) (list []subject) {
 		add(inBody, v.req.Body.ArgsPost)
 	case "REQUEST_COOKIES":
 		add(inHead, v.req.Cookies)
+		for i := range list {
+			if decoded, err := url.PathUnescape(list[i].text); err == nil {
+				list[i].text = decoded
+			}
+		}
 	case "REQUEST_HEADERS":
 		add(inHead, v.req.Headers)
 	case "XML":

@@ -14,12 +14,20 @@ type evidence struct {
 	name string
 	must []string // in lower case; one of them is in what the expression matches
 	form *regexp.Regexp
+	sql  bool // it goes on with a statement of SQL
 	runs bool // also evidence in programs and data structures, where code is at home
 }
 
 // compiled makes a piece of evidence. Expressions are of lower case.
 func compiled(name, must, form string, runs bool) evidence {
-	return evidence{name, strings.Fields(must), regexp.MustCompile(form), runs}
+	return evidence{name: name, must: strings.Fields(must), form: regexp.MustCompile(form), runs: runs}
+}
+
+// ofSQL is compiled, for what goes on with a statement of SQL.
+func ofSQL(name, must, form string, runs bool) evidence {
+	e := compiled(name, must, form, runs)
+	e.sql = true
+	return e
 }
 
 const (
@@ -36,19 +44,19 @@ const (
 // attackForms is all evidence.
 var attackForms = []evidence{
 	// SQL
-	compiled("a union of selects", "union", `\bunion\b(?:\s+(?:all|distinct))?[\s(]+select\b\s*\(?\s*(?:(?:all|distinct)\s+)?`+sqlColumn+`\s*(?:,|\bfrom\b|\binto\b|--|#|;|\)|$)`, true),
-	compiled("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b)\s*\(?\s*`+sqlLiteral, true),
-	compiled("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
-	compiled("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),
-	compiled("a string ended for a union", "union order group", `['"]\)*\s*(?:union|order\s+by|group\s+by|procedure|limit)\b`, false),
-	compiled("a number of columns tried", "order group", `\b(?:order|group)\s+by\s+\d+(?:\s*,\s*\d+)*\s*(?:--|#|/\*|$)`, false),
-	compiled("a second statement", ";", `;\s*(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|view|index|user|login|procedure|function|role)\b|insert\s+into\s|delete\s+from\s|update\s+\S+\s+set\s|exec(?:ute)?\s*\(?\s*(?:xp_|sp_|master|@|')|declare\s+@|waitfor\s|shutdown\b\s*(?:;|--|$)|select\s+(?:pg_sleep|sleep|benchmark|load_file|version|current_|user|database|\*|\d|'|@@|case|if)|copy\s+\S+\s+(?:from|to)\b|begin\s+(?:dbms|declare)|call\s+\w+\()`, false),
-	compiled("a statement that waits", "sleep benchmark waitfor dbms_ randomblob receive_message", `(?:['"()=,;\d|&]|\b(?:and|or|select|when|then|else|if|xor|by)\b)\s*\(*\s*(?:sleep\s*\(\s*(?:\d|0x|\()|pg_sleep\s*\(|benchmark\s*\(\s*\d|waitfor\s+(?:delay|time)\b|dbms_(?:pipe|lock|session)\.|randomblob\s*\()`, true),
-	compiled("an error that tells", "extractvalue updatexml exp( xmltype gtid_ json_keys geometrycollection st_latfrom floor(rand convert( cast( ctxsys utl_", `(?:extractvalue|updatexml|gtid_subset|gtid_subtract|json_keys|geometrycollection|multipoint|st_latfromgeohash)\s*\(|exp\(~|xmltype\(|floor\(rand\(|(?:convert|cast)\s*\(.{0,20}\(?\s*select\b|ctxsys\.|utl_(?:http|inaddr)\.`, true),
-	compiled("tables of tables", "information_schema sysobjects sqlite_master pg_catalog sys. mysql. all_tables pg_shadow msysobjects", `(?:from|join|,)\s*\(?[\s"\x60\[]*(?:information_schema|sysobjects|sqlite_(?:master|schema)|pg_(?:catalog|shadow|user|tables)|sys\.\w+|master\.\.|mysql\.user|all_tables|msysobjects|syscat\.)`, false),
-	compiled("a select inside a condition", "select", `(?:[=<>,('"|]|\b(?:and|or|not|exists|in|when|then|if|by|select)\b)\s*\(\s*select\b`, false),
-	compiled("a choice as value", "case iif( elt( make_set(", `\bcase\s+when\b.{1,200}\bthen\b|\b(?:iif|elt|make_set)\s*\(.{1,80}=`, false),
-	compiled("files of the database", "load_file outfile dumpfile xp_ sp_ lo_import pg_read", `\bload_file\s*\(|\binto\s+(?:outfile|dumpfile)\b|\bxp_(?:cmdshell|dirtree|regread|fileexist)\b|\bsp_(?:oacreate|executesql|password|configure)\b|\blo_import\(|\bpg_(?:read_file|ls_dir)\(`, true),
+	ofSQL("a union of selects", "union", `\bunion\b(?:\s+(?:all|distinct))?[\s(]+select\b\s*\(?\s*(?:(?:all|distinct)\s+)?`+sqlColumn+`\s*(?:,|\bfrom\b|\binto\b|--|#|;|\)|$)`, true),
+	ofSQL("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b)\s*\(?\s*`+sqlLiteral, true),
+	ofSQL("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
+	ofSQL("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),
+	ofSQL("a string ended for a union", "union order group", `^[^\s'"]{0,32}['"]\)*\s*(?:union|order\s+by|group\s+by|procedure|limit)\b`, false),
+	ofSQL("a number of columns tried", "order group", `\b(?:order|group)\s+by\s+\d+(?:\s*,\s*\d+)*\s*(?:--|#|/\*|$)`, false),
+	ofSQL("a second statement", ";", `;\s*(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|view|index|user|login|procedure|function|role)\b|insert\s+into\s|delete\s+from\s|update\s+\S+\s+set\s|exec(?:ute)?\s*\(?\s*(?:xp_|sp_|master|@|')|declare\s+@|waitfor\s|shutdown\b\s*(?:;|--|$)|select\s+(?:pg_sleep|sleep|benchmark|load_file|version|current_|user|database|\*|\d|'|@@|case|if)|copy\s+\S+\s+(?:from|to)\b|begin\s+(?:dbms|declare)|call\s+\w+\()`, false),
+	ofSQL("a statement that waits", "sleep benchmark waitfor dbms_ randomblob receive_message", `(?:['"()=,;\d|&]|\b(?:and|or|select|when|then|else|if|xor|by)\b)\s*\(*\s*(?:sleep\s*\(\s*(?:\d|0x|\()|pg_sleep\s*\(|benchmark\s*\(\s*\d|waitfor\s+(?:delay|time)\b|dbms_(?:pipe|lock|session)\.|randomblob\s*\()`, true),
+	ofSQL("an error that tells", "extractvalue updatexml exp( xmltype gtid_ json_keys geometrycollection st_latfrom floor(rand convert( cast( ctxsys utl_", `(?:extractvalue|updatexml|gtid_subset|gtid_subtract|json_keys|geometrycollection|multipoint|st_latfromgeohash)\s*\(|exp\(~|xmltype\(|floor\(rand\(|(?:convert|cast)\s*\(.{0,20}\(?\s*select\b|ctxsys\.|utl_(?:http|inaddr)\.`, true),
+	ofSQL("tables of tables", "information_schema sysobjects sqlite_master pg_catalog sys. mysql. all_tables pg_shadow msysobjects", `(?:from|join|,)\s*\(?[\s"\x60\[]*(?:information_schema|sysobjects|sqlite_(?:master|schema)|pg_(?:catalog|shadow|user|tables)|sys\.\w+|master\.\.|mysql\.user|all_tables|msysobjects|syscat\.)`, false),
+	ofSQL("a select inside a condition", "select", `(?:[=<>,('"|]|\b(?:and|or|not|exists|in|when|then|if|by|select)\b)\s*\(\s*select\b`, false),
+	ofSQL("a choice as value", "case iif( elt( make_set(", `\bcase\s+when\b.{1,200}\bthen\b|\b(?:iif|elt|make_set)\s*\(.{1,80}=`, false),
+	ofSQL("files of the database", "load_file outfile dumpfile xp_ sp_ lo_import pg_read", `\bload_file\s*\(|\binto\s+(?:outfile|dumpfile)\b|\bxp_(?:cmdshell|dirtree|regread|fileexist)\b|\bsp_(?:oacreate|executesql|password|configure)\b|\blo_import\(|\bpg_(?:read_file|ls_dir)\(`, true),
 	// scripts
 	compiled("a script", "<script", `<script\b(?:[^>]*\bsrc\s*=|[^>]*>\s*\S|/)`, false),
 	compiled("a handler of events", "on", `<[a-z!/][^<>]{0,400}?[\s/"'\x60\x00\x0c]on[a-z]{3,24}\s*=|['"\x60]\s*/?\s*on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
@@ -87,6 +95,21 @@ var attackForms = []evidence{
 	compiled("metadata of a cloud", "169.254 metadata", `//(?:169\.254\.169\.254|metadata\.google|100\.100\.100\.200|\[?fd00:ec2)`, true),
 }
 
+// quotedIn reports whether a form of SQL is only quoted in a text: prose
+// stands before and behind it. An injection begins with the value, or takes
+// over its rest.
+func (e *evidence) quotedIn(text string) bool {
+	if !e.sql {
+		return false
+	}
+	for _, at := range e.form.FindAllStringIndex(text, 8) {
+		if at[0] < longDocument || !isProse(text[at[1]:]) {
+			return false
+		}
+	}
+	return true
+}
+
 // hostileIn says what evidence of an attack is in a text, in any of its
 // readings; empty where there is none.
 func hostileIn(text string, k writing) string {
@@ -96,7 +119,7 @@ func hostileIn(text string, k writing) string {
 			if (k == program || k == data) && !e.runs || !containsOne(reading, e.must) {
 				continue
 			}
-			if e.form.MatchString(reading) {
+			if e.form.MatchString(reading) && (k != prose || !e.quotedIn(reading)) {
 				return e.name
 			}
 		}

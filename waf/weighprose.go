@@ -23,18 +23,41 @@ var interpreted = func() map[string]bool {
 }()
 
 // isProse reports whether a text is made of words: at least three that no
-// interpreter knows, and two of five of all that is between spaces. Texts in
+// interpreter knows, and one of three of all that is between spaces. Texts in
 // scripts that write no spaces are prose by their letters.
 func isProse(text string) bool {
+	words, all := wordsOf(text)
+	return words >= 3 && words*3 >= all || ideographs(text) >= 6
+}
+
+// wordsOf counts words, and all that is between spaces, in the beginning of a
+// text.
+func wordsOf(text string) (words, all int) {
 	text = strings.ToValidUTF8(text[:min(len(text), proseLooked)], "")
-	words, all := 0, 0
 	for f := range strings.FieldsSeq(text) {
 		all++
 		if isWord(f) {
 			words++
 		}
 	}
-	return words >= 3 && words*5 >= all*2 || ideographs(text) >= 6
+	return words, all
+}
+
+// remarkName are the names of fields for what people write.
+var remarkName = regexp.MustCompile(`(?i)(^|[_.\[-])(comment|message|msg|text|note|notes|title|description|desc|summary|subject|review|bio|reason|feedback|body|content|details|caption|steps|question|answer)\d?\]?$`)
+
+// isRemark reports whether a field for what people write holds a few words, or
+// prose around code.
+func isRemark(s subject) bool {
+	if !remarkName.MatchString(s.name) {
+		return false
+	}
+	if words, all := wordsOf(s.text); words >= 2 && words*4 >= all {
+		return true
+	}
+	rest := quotedCode.ReplaceAllString(s.text, " ")
+	words, all := wordsOf(rest)
+	return len(rest)*3 > len(s.text) && words >= 4 && words*3 >= all
 }
 
 // isWord reports whether a text is a word, with the punctuation of sentences
@@ -57,6 +80,7 @@ func isWord(f string) bool {
 
 // ideographs counts letters of scripts that write no spaces between words.
 func ideographs(text string) (n int) {
+	text = text[:min(len(text), proseLooked)]
 	for _, r := range text {
 		if unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai) {
 			n++

@@ -14,6 +14,8 @@ var imprecise = map[int]func(subject) string{
 	930110: oneStepUp,
 	931100: addressOfReturn,
 	934110: addressOfReturn,
+	941170: nothingRun,
+	941210: nothingRun,
 	942290: operatorName,
 }
 
@@ -44,6 +46,17 @@ func oneStepUp(s subject) string {
 		return ""
 	}
 	return "one step up in the middle of a path"
+}
+
+// voidForm is an address that does nothing.
+var voidForm = regexp.MustCompile(`(?i)^\s*javascript:\s*(void\s*\(?\s*0\s*\)?)?\s*;?\s*$`)
+
+// nothingRun: editors make links without an address of it.
+func nothingRun(s subject) string {
+	if voidForm.MatchString(s.text) {
+		return "an address that does nothing"
+	}
+	return ""
 }
 
 // returnName are the names of OAuth 2.0 and OpenID Connect for where a

@@ -51,6 +51,9 @@ func (v *view) doubtOf(m *Match, s subject) string {
 	if k == prose {
 		text = withoutCode(text)
 	}
+	if k == blob {
+		return k.String()
+	}
 	if m.Evidence = v.evidence(text, k); m.Evidence != "" {
 		return ""
 	}
@@ -95,13 +98,14 @@ const (
 	data                    // JSON in a field, or a list of fields
 	program                 // code, in a field that is for code
 	filter                  // a condition of a filter language
+	blob                    // a picture or another file as base64
 	password                // what is hashed and never shown
 )
 
 // String is the reason in the log why a match does not count.
 func (w writing) String() string {
 	return [...]string{"", "in prose, without a break-out", "in rich text, with nothing that runs", "in a data structure, without a break-out",
-		"in a program, without an exploit", "in a condition, without a break-out", "in a password, without an exploit"}[w]
+		"in a program, without an exploit", "in a condition, without a break-out", "in a file as base64", "in a password, without an exploit"}[w]
 }
 
 var (
@@ -109,18 +113,25 @@ var (
 	passwordName = regexp.MustCompile(`(?i)(^|[_.\-\[ a-z])(pass(word|wd|phrase|code)?|pwd|secret)(_?(confirm(ation)?|repeat|again|new|old|current|[12]))?\]?$`)
 	// Fields that are made for code, queries or patterns, and for nothing
 	// else.
-	programName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(sql|query|code|script|command|commands|args|source|src|js|css|template|tpl|snippet|pattern|regex|stylesheet|user_?data|cell|cells|func|function|stacktrace|stack|trace|statement|diff|patch|config|html|svg|body|content|sample|customized|raw)[_a-z0-9]*\]?(\.\d+)*$`)
+	programName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(sql|query|code|script|command|commands|args|source|src|js|css|template|tpl|snippet|pattern|regex|stylesheet|user_?data|cell|cells|func|function|stacktrace|stack|trace|statement|diff|patch|config|html|svg|body|content|customized|raw|stringvalue)[_a-z0-9]*\]?(\.\d+)*$`)
 	// SQL-like languages of filters begin with the name of a column, or with
 	// a function of one; an injection into one begins with a value.
 	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is)\b)`)
 	// Functions come first in fields for conditions and formulas.
-	function     = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_]\w*\(`)
+	function = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_]\w*\(`)
+	// Formulas of spreadsheets.
+	formula      = regexp.MustCompile(`^=[A-Z][A-Z.]+\(`)
 	functionName = regexp.MustCompile(`(?i)filter|where|expr|formula|^fn$|\bfunc|calc|equation|jql|cql`)
 	// What ends a condition early belongs in none.
 	conditionEnd = regexp.MustCompile(`--|#|/\*|;\s*[a-z]+\s+[a-z]|\bselect\b|\bunion\b`)
 	// The beginning of documents of HTML and XML, and of pieces of them as
 	// editors make them.
-	markupStart = regexp.MustCompile(`(?i)^\s*<(!doctype|!--|\?xml|html|head|body|div|p|table|h[1-6]|ul|ol|section|article|figure|blockquote|span|iframe|svg|[a-z]\w*:[a-z])\b`)
+	markupStart = regexp.MustCompile(`(?i)^\s*<(!doctype|!--|\?xml|html|head|body|div|p|table|h[1-6]|ul|ol|section|article|figure|blockquote|span|iframe|svg|[a-z]\w*:[a-z]\w*)\b`)
+	// A whole page, as the whole body.
+	page = regexp.MustCompile(`(?i)^\s*<(!doctype html|html)\b`)
+	// Files that applications take as data URLs (RFC 2397), and that run
+	// nowhere.
+	blobForm = regexp.MustCompile(`^data:(?:image/(?:png|jpe?g|gif|webp|avif|bmp|heic|x-icon)|(?:audio|video|font)/[\w.+-]+|application/(?:pdf|octet-stream|zip))(?:;[\w=.-]+)*;base64,[A-Za-z0-9+/\s]*={0,2}$`)
 	// Programs and queries begin with their own words; what breaks out begins
 	// with a value or what ends one.
 	breakOut = regexp.MustCompile(`^\s*(['");|&$` + "`" + `\]}]|-?\d+\s*['");|&]|-?\d+\s+(or|and|union)\b|<script|<\?|\{\{|\.\.|/etc/|%)`)
@@ -137,20 +148,39 @@ func writingOf(s subject) writing {
 		return token
 	case passwordName.MatchString(s.name):
 		return password
+	case blobForm.MatchString(s.text):
+		return blob
 	case isData(s.text):
 		return data
+	case s.place == inBody && s.name == "" && page.MatchString(s.text):
+		return program
 	case len(s.text) >= longDocument && s.place == inBody && markupStart.MatchString(s.text):
 		return markup
-	case isProse(s.text):
+	case isProse(s.text) || s.place == inBody && isRemark(s):
 		return prose
 	case s.place == inHead:
 		return token
-	case len(s.text) >= longDocument && s.place == inBody && (s.name == "" || programName.MatchString(s.name)) && !breakOut.MatchString(lower(s.text)):
+	case s.place == inBody && isProgram(s):
 		return program
 	case isCondition(s):
 		return filter
 	}
 	return token
+}
+
+// sampleName is what browsers report of a script that they did not run.
+var sampleName = regexp.MustCompile(`(?i)(script-|^json\.(?:.*\.)?)sample$`)
+
+// statement is the beginning of a whole statement of SQL. An injection goes on
+// with one that the application began.
+var statement = regexp.MustCompile(`(?is)^\s*(select|insert into|update|delete from|with|create|alter)\s.{8,}`)
+
+// isProgram reports whether a field of a body is made for code and has some.
+func isProgram(s subject) bool {
+	if s.name != "" && !programName.MatchString(s.name) && !sampleName.MatchString(s.name) || breakOut.MatchString(lower(s.text)) {
+		return false
+	}
+	return len(s.text) >= longDocument || sampleName.MatchString(s.name) || s.name != "" && statement.MatchString(s.text)
 }
 
 // isData reports whether a text is a JSON object or array.
@@ -163,7 +193,7 @@ func isData(text string) bool {
 // language: its quotes are balanced and nothing ends it early.
 func isCondition(s subject) bool {
 	text := s.text
-	return (condition.MatchString(text) || functionName.MatchString(s.name) && function.MatchString(text)) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
+	return (condition.MatchString(text) || functionName.MatchString(s.name) && function.MatchString(text) || formula.MatchString(text)) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
 }
 
 func lower(text string) string { return strings.ToLower(text) }
