@@ -7,6 +7,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
 	"gatehouse/waf/custom"
+	"gatehouse/waf/index"
 )
 
 // Explanation is all that a policy has to say of a request, whether it acts
@@ -216,8 +217,13 @@ type RuleState struct {
 // Rules is the catalogue of managed rules, in the order in which they run.
 func (p *Policy) Rules() (list []RuleState) {
 	indexed := map[int]bool{}
-	for _, id := range append(p.judge.requests.Rules(), p.judge.responses.Rules()...) {
-		indexed[id] = true
+	for _, ix := range []*index.Index{p.judge.requests, p.judge.responses} {
+		if ix == nil {
+			continue
+		}
+		for _, id := range ix.Rules() {
+			indexed[id] = true
+		}
 	}
 	changes := changesOf(&p.conf.RuleSet)
 	for _, r := range managedRules() {

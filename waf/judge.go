@@ -21,7 +21,7 @@ import (
 type judge struct {
 	engine    *engine
 	requests  *index.Index
-	responses *index.Index
+	responses *index.Index // nil where responses are not inspected
 	rules     map[int]*seclang.Rule
 	text      string       // what it was compiled from
 	users     atomic.Int32 // policies that use it; the last one closes it
@@ -42,16 +42,22 @@ func compileRules(rs *ruleset) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	items, err := rs.parse()
+	if err != nil {
+		return nil, err
+	}
 	o := index.Options{File: func(name string) ([]byte, error) { return fs.ReadFile(data, name) }}
 	j := &judge{rules: map[int]*seclang.Rule{}, text: rs.text}
-	if j.requests, err = index.Compile(rs.items, o); err != nil {
+	if j.requests, err = index.Compile(items, o); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	o.Response = true
-	if j.responses, err = index.Compile(rs.items, o); err != nil {
-		return nil, fmt.Errorf("index of response rules: %w", err)
+	if rs.responses {
+		o.Response = true
+		if j.responses, err = index.Compile(items, o); err != nil {
+			return nil, fmt.Errorf("index of response rules: %w", err)
+		}
 	}
-	for _, it := range rs.items {
+	for _, it := range items {
 		if it.Rule != nil {
 			j.rules[it.Rule.ID] = it.Rule
 		}

@@ -65,6 +65,9 @@ type Options struct {
 	// whose engine is used again if the rules are the same, and whose rate
 	// limits go on. May be nil.
 	Previous *Policy
+	// Others are further policies that are not closed, whose engine is used
+	// as well if their rules are the same.
+	Others []*Policy
 }
 
 // Compile makes a policy. Errors name what is wrong in its configuration.
@@ -97,7 +100,7 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	if p.challenger, err = newChallenger(c, o.Secret); err != nil {
 		errs = append(errs, err)
 	}
-	if p.judge, err = shareJudge(c, o.Previous); err != nil {
+	if p.judge, err = shareJudge(c, o.Others, o.Previous); err != nil {
 		errs = append(errs, fmt.Errorf("ruleSet: %w", err))
 	}
 	p.Metrics = newMetrics()
@@ -111,15 +114,17 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	return p, nil
 }
 
-// shareJudge compiles the managed rules of a policy, or takes those of the
-// policy before it when they are the same.
-func shareJudge(c *config.WAFPolicy, previous *Policy) (*judge, error) {
+// shareJudge compiles the managed rules of a policy, or takes those of another
+// policy when they are the same.
+func shareJudge(c *config.WAFPolicy, others []*Policy, previous *Policy) (*judge, error) {
 	rs, err := newRuleset(c)
 	if err != nil {
 		return nil, err
 	}
-	if previous != nil && previous.judge.share(rs.text) {
-		return previous.judge, nil
+	for _, other := range append(others[:len(others):len(others)], previous) {
+		if other != nil && other.judge.share(rs.text) {
+			return other.judge, nil
+		}
 	}
 	return compileRules(rs)
 }

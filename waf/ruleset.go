@@ -19,12 +19,21 @@ import (
 	"gatehouse/waf/seclang"
 )
 
-// ruleset is the managed rules of a policy, as text for Coraza and taken apart
-// for the index.
+// ruleset is the managed rules of a policy.
 type ruleset struct {
-	text     string
-	items    []seclang.Item
-	settings *config.RuleSet
+	name      string // of the policy
+	text      string // as Coraza reads them
+	settings  *config.RuleSet
+	responses bool // those about responses are asked, too
+}
+
+// parse takes the rules apart for the index.
+func (rs *ruleset) parse() ([]seclang.Item, error) {
+	directives, err := seclang.Parse(seclang.File{Name: "policy " + rs.name, Text: rs.text})
+	if err != nil {
+		return nil, err
+	}
+	return seclang.Apply(directives)
 }
 
 // crsVersion is the version of the Core Rule Set that is built in.
@@ -57,16 +66,13 @@ func newRuleset(c *config.WAFPolicy) (*ruleset, error) {
 		w.text(balancedAfter)
 	}
 	w.exclusions(&c.RuleSet)
+	if c.ResponseBody.Inspect {
+		w.text("# with the rules about responses") // other rules are another engine
+	}
 	if len(w.errs) > 0 {
 		return nil, errors.Join(w.errs...)
 	}
-	rs := &ruleset{text: w.b.String(), settings: &c.RuleSet}
-	directives, err := seclang.Parse(seclang.File{Name: "policy " + c.Name, Text: rs.text})
-	if err != nil {
-		return nil, err
-	}
-	rs.items, err = seclang.Apply(directives)
-	return rs, err
+	return &ruleset{c.Name, w.b.String(), &c.RuleSet, c.ResponseBody.Inspect}, nil
 }
 
 // crsFile is a file of the Core Rule Set with its rules.

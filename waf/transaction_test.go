@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/testkit"
 	"gatehouse/waf/bot"
+	"gatehouse/waf/index"
 )
 
 // message makes a request from its head, without judging it.
@@ -71,10 +73,27 @@ func (e *events) take(ev *Event) {
 	e.lines.Write(ev.AppendLines(nil, nil))
 }
 
+// sharedEngines are policies whose engines the tests share: compiling one takes
+// a while.
+var sharedEngines = sync.OnceValue(func() (list []*Policy) {
+	for _, change := range []func(*config.WAFPolicy){
+		nil,
+		func(c *config.WAFPolicy) { c.Mode = config.WAFDetection },
+		func(c *config.WAFPolicy) { c.RuleSet.Profile = config.ProfileBalanced },
+	} {
+		p, err := Compile(conf(change), Options{})
+		if err != nil {
+			panic(err)
+		}
+		list = append(list, p)
+	}
+	return list
+})
+
 func newPolicy(t *testing.T, change func(*config.WAFPolicy)) (*Policy, *events) {
 	t.Helper()
 	log := &events{}
-	p, err := Compile(conf(change), Options{Log: log.take, Secret: []byte("a secret for the tests"), Country: func(a netip.Addr) string {
+	p, err := Compile(conf(change), Options{Others: sharedEngines(), Log: log.take, Secret: []byte("a secret for the tests"), Country: func(a netip.Addr) string {
 		if a.String() == "198.51.100.7" {
 			return "SE"
 		}
@@ -272,9 +291,10 @@ func TestAFailingEngineIsNeverSilent(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, log := newPolicy(t, tc.change)
-			engine := p.judge.engine
-			p.judge.engine = nil
-			defer func() { p.judge.engine = engine }()
+			broken := &judge{requests: p.judge.requests, rules: p.judge.rules} // without an engine
+			whole := p.judge
+			p.judge = broken
+			defer func() { p.judge = whole }()
 			d, _ := pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, "")
 			if d.Action != tc.action || tc.action == Block && d.Status != 500 {
 				t.Errorf("got %+v", d)
@@ -366,7 +386,10 @@ func TestVerifyJudgesTwice(t *testing.T) {
 	if v, d := p.Metrics.Verified.Load(), p.Metrics.Differences.Load(); v != 2 || d != 0 {
 		t.Errorf("%d verified, %d differ", v, d)
 	}
-	p.judge.requests = p.judge.responses // an index that knows no rule of requests
+	whole := p.judge
+	p.judge = &judge{engine: whole.engine, rules: whole.rules}
+	p.judge.requests, _ = index.Compile(nil, index.Options{}) // an index that knows no rule
+	defer func() { p.judge = whole }()
 	if d, _ := pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, ""); d.Action != Block || p.Metrics.Differences.Load() != 1 {
 		t.Errorf("a wrong index: %+v, %d differences", d, p.Metrics.Differences.Load())
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"gatehouse/config"
@@ -41,7 +43,7 @@ func (b *build) loadPolicies() {
 
 func (b *build) policyOptions(c *config.WAFPolicy) waf.Options {
 	scrub := &c.LogScrubbing
-	o := waf.Options{Previous: b.prev.policies[c.Name], Country: b.country, Secret: b.app.secret[:]}
+	o := waf.Options{Others: slices.Collect(maps.Values(b.next.policies)), Previous: b.prev.policies[c.Name], Country: b.country, Secret: b.app.secret[:]}
 	if !b.dry {
 		o.Log = func(e *waf.Event) { b.app.wafLog.Append(uint32(e.Request.Client.Port()), e.AppendLines(nil, scrub)) }
 		o.Logger = b.app.log
