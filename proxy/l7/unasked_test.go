@@ -22,24 +22,29 @@ func TestBytesNobodyAskedForAreNobodysAnswer(t *testing.T) {
 		{"a request that cannot be repeated", request("POST", "/", "Content-Length: 0"), false},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			var asked atomic.Int64
+			var asked, poisoned atomic.Int64
 			g, _ := one(t, func(c *testkit.Conn, _ *testkit.Request) {
 				asked.Add(1)
 				c.Send(answer)
 				time.Sleep(time.Millisecond)
 				c.Send(poison)
+				poisoned.Add(1)
 			})
+			poisonIsThere := func(n int64) {
+				testkit.Eventually(t, soon, "the bytes nobody asked for", func() bool { return poisoned.Load() == n })
+				time.Sleep(time.Millisecond)
+			}
 			first, second := testkit.Dial(t, g.addr), testkit.Dial(t, g.addr)
 			if !w.another {
 				second = first
 			}
-			for range 10 {
+			for i := range int64(10) {
 				ask(t, first, get("/"), 200)
-				time.Sleep(3 * time.Millisecond) // the poison is there
+				poisonIsThere(2*i + 1)
 				if r := ask(t, second, w.text, 200); string(r.Content) != "ok" {
 					t.Fatalf("answered %q", r.Content)
 				}
-				time.Sleep(3 * time.Millisecond)
+				poisonIsThere(2*i + 2)
 			}
 			if n := asked.Load(); n != 20 {
 				t.Errorf("the backend was asked %d times, want 20", n)
@@ -53,12 +58,14 @@ func TestBytesNobodyAskedForAreNobodysAnswer(t *testing.T) {
 // the next client's.
 func TestNobodyGetsTheAnswerToAnothersSlowRequest(t *testing.T) {
 	ok := func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + body }
+	var evil atomic.Int64
 	g, _ := one(t, func(c *testkit.Conn, r *testkit.Request) {
 		switch {
 		case strings.Contains(r.Target, "two"):
 			c.Send(ok("good"))
 			time.Sleep(time.Millisecond)
 			c.Send(ok("evil"))
+			evil.Add(1)
 		case strings.Contains(r.Target, "slow"):
 			time.Sleep(2 * time.Duration(patience))
 			c.Send(ok("slow"))
@@ -67,9 +74,10 @@ func TestNobodyGetsTheAnswerToAnothersSlowRequest(t *testing.T) {
 		}
 	})
 	attacker, victim := testkit.Dial(t, g.addr), testkit.Dial(t, g.addr)
-	for range 5 {
+	for i := range int64(5) {
 		ask(t, attacker, get("/two"), 200)
-		time.Sleep(3 * time.Millisecond)
+		testkit.Eventually(t, soon, "the second answer", func() bool { return evil.Load() == i+1 })
+		time.Sleep(time.Millisecond)
 		if r := ask(t, attacker, get("/slow"), 200); string(r.Content) != "slow" {
 			t.Errorf("the attacker got %q", r.Content)
 		}
