@@ -46,7 +46,7 @@ func copyOf(t *testing.T, name string, backends map[string]*testkit.Backend) *ex
 			t.Fatalf("the example %s has no port %s", name, port)
 		}
 	}
-	e.write(t, text+"\nadmin: {address: unix:admin.sock}\nlogs: {access: {output: access.log}}\n")
+	e.write(t, text+"\nadmin: {address: unix:admin.sock}\nlogs: {access: {output: access.log}, waf: {output: waf.log}}\n")
 	return e
 }
 

@@ -473,3 +473,53 @@ func dialFrom(t *testing.T, from, to string) *testkit.Client {
 	}
 	return testkit.NewClient(t, conn.(*net.TCPConn), nil)
 }
+
+func TestWAF(t *testing.T) {
+	b := backends(t, "3001")
+	e := serve(t, "waf", b)
+	const attack = "'+or+1=1--"
+	tests := []struct {
+		name, host, request string
+		want                int
+	}{
+		{"an ordinary request", "shop.localhost", "GET /search?q=garden+chairs", 200},
+		{"SQL injection", "shop.localhost", "GET /search?q=" + attack, 403},
+		{"the same in a review", "shop.localhost", "GET /write?review=" + attack, 200},
+		{"the same beside a review", "shop.localhost", "GET /write?review=a&q=" + attack, 403},
+		{"another attack in a review", "shop.localhost", "GET /write?review=<script>alert(1)</script>", 403},
+		{"a leftover", "shop.localhost", "GET /.GIT/config", 403},
+		{"the monitoring", "shop.localhost", "GET /monitor?check=/etc/passwd", 200},
+		{"no monitoring", "shop.localhost", "GET /monitors?check=/etc/passwd", 403},
+		{"SQL of the warehouse", "shop.localhost", "GET /warehouse/query?q=" + attack, 200},
+		{"another attack on the warehouse", "shop.localhost", "GET /warehouse/query?q=<script>alert(1)</script>", 403},
+		{"an attack among the uploads", "shop.localhost", "GET /upload/a.png?q=" + attack, 403},
+		{"what is only watched", "new.localhost", "GET /search?q=" + attack, 200},
+	}
+	for _, tt := range tests {
+		method, target, _ := strings.Cut(tt.request, " ")
+		r := testkit.Exchange(t, e.at("8080"), method+" "+target+" HTTP/1.1\r\nHost: "+tt.host+
+			"\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+		if r.StatusCode != tt.want {
+			t.Errorf("%s: %s: %d, want %d", tt.name, tt.request, r.StatusCode, tt.want)
+		}
+		ownPage := strings.Contains(string(r.Content), "Not today")
+		if want := tt.want == 403 && !strings.Contains(tt.request, "/warehouse/") && !strings.Contains(tt.request, "/upload/"); ownPage != want {
+			t.Errorf("%s: answered with %q", tt.name, r.Content)
+		}
+	}
+	for i := range 8 {
+		r := testkit.Exchange(t, e.at("8080"), "POST /login HTTP/1.1\r\nHost: shop.localhost\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n"+
+			"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 12\r\nConnection: close\r\n\r\nuser=a&pw=b"+string(rune('0'+i)))
+		if want := map[bool]int{true: 200, false: 429}[i < 5]; r.StatusCode != want {
+			t.Errorf("login %d: %d, want %d", i+1, r.StatusCode, want)
+		}
+	}
+	testkit.Eventually(t, soon, "the lines of the firewall's log", func() bool {
+		log, _ := os.ReadFile(filepath.Join(e.dir, "waf.log"))
+		return strings.Contains(string(log), "no-leftovers") && strings.Contains(string(log), `"watched"`)
+	})
+	out, err := e.appgw(t, "waf", "explain", "--config", "appgw.yaml", "--policy", "shop", "--url", "http://shop.localhost/search?q="+attack)
+	if err != nil || !strings.Contains(out, "verdict  block") || !strings.Contains(out, "silence exclusions") {
+		t.Errorf("appgw waf explain: %v\n%s", err, out)
+	}
+}
