@@ -172,8 +172,8 @@ func (d *demo) printConfig(w io.Writer) error {
 func (d *demo) guide(w io.Writer) {
 	h, s := port(d.HTTP), port(d.HTTPS)
 	fmt.Fprintf(w, `
-The demo is running: two hosts, a path map, cookie affinity and HTTPS in front
-of four small backends. Try, in another terminal:
+The demo is running: two hosts, a path map, cookie affinity, HTTPS and a web
+application firewall in front of four small backends. Try, in another terminal:
 
   curl http://shop.localhost:%[1]s/                  the shop: two backends in turn, and a cookie
   curl -c jar -b jar http://shop.localhost:%[1]s/    twice: the cookie keeps you on one of them
@@ -182,12 +182,14 @@ of four small backends. Try, in another terminal:
   curl http://blog.localhost:%[1]s/                  another host on the same port
   curl -k https://shop.localhost:%[2]s/              TLS offload
   curl -i http://nobody.localhost:%[1]s/             no such host: 404
+  curl -i "http://shop.localhost:%[1]s/?q='+or+1=1--" the firewall stops SQL injection: 403
+  curl -i http://shop.localhost:%[1]s/admin          and what a rule of the shop's own forbids: 403
 
   %-48[3]s the state of the backends
   %-48[4]s metrics
   appgw demo --print-config                        the configuration to start from
 
-The access log follows. Ctrl-C stops.
+The access log and the firewall's follow. Ctrl-C stops.
 
 `, h, s, "appgw backends --admin "+d.Admin, curlAdmin(d.Admin))
 }

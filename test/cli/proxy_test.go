@@ -195,6 +195,12 @@ func TestDemo(t *testing.T) {
 	if r := testkit.Get(t, web, "shop.localhost", "/old/x"); r.StatusCode != 302 || r.Get("Location") != "http://blog.localhost:"+port+"/old/x" {
 		t.Errorf("redirect: %d %s", r.StatusCode, r.Get("Location"))
 	}
+	p.WaitLine(`curl -i "http://shop.localhost:`+port+`/?q='+or+1=1--"`, soon)
+	for target, want := range map[string]int{"/?q='+or+1=1--": 403, "/ADMIN/": 403, "/?q=or+1": 200} {
+		if r := testkit.Get(t, web, "shop.localhost", target); r.StatusCode != want {
+			t.Errorf("shop.localhost%s: %d, want %d", target, r.StatusCode, want)
+		}
+	}
 	testkit.Eventually(t, soon, "four healthy backends", func() bool {
 		return strings.Count(appgw(t, "backends", "--admin", admin).stdout, "  healthy  ") == 4
 	})
