@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	maxLogged  = 512 // bytes of a text in the log
-	maxMatches = 64  // rules logged of one message
+	maxLogged  = 512     // bytes of a text in the log
+	maxMatches = 64      // rules logged of one message
+	maxDetails = 4 << 10 // bytes of what one rule has found; six times as much where all is escaped
 )
 
 // line is a line of the WAF log: one for each rule that matched, and one for
@@ -106,11 +107,14 @@ func (e *Event) matchLine(m *Match, s *scrubber) *line {
 		l.Action = e.action()
 	}
 	l.Details = &lineDetails{}
-	hidden := false
+	hidden, room := false, maxDetails
 	for _, v := range m.Values[:min(len(m.Values), 16)] {
 		value, hide := s.value(v)
 		hidden = hidden || hide
-		l.Details.Matches = append(l.Details.Matches, lineMatch{bounded(v.Variable), bounded(value)})
+		found := lineMatch{bounded(v.Variable), bounded(value)}
+		if room -= len(found.MatchVariableName) + len(found.MatchVariableValue); room >= 0 {
+			l.Details.Matches = append(l.Details.Matches, found)
+		}
 	}
 	if !hidden {
 		l.Details.Data = bounded(m.Data) // it repeats what was found
