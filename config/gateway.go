@@ -109,6 +109,7 @@ type Limits struct {
 	Connections          int           // client connections in all; 0 (default): half of the descriptor limit less 128
 	ConnectionsPerClient int           // per client address, trusted proxies exempt; default 1000; 0: no limit
 	ResponseHeadBytes    int           // a backend's response head; default 64 KiB; over: 502
+	HeldBytes            int           // memory for bodies that stages hold, of all requests together; default 256 MiB; over: 503
 }
 
 // ListenerProtocol is http or https in this version.

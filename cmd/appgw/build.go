@@ -129,6 +129,7 @@ func (b *build) run(ctx context.Context) (*running, error) {
 			HeadTimeout: b.conf.Limits.HeadTimeout, IdleTimeout: b.conf.Limits.IdleTimeout, BodyMinRate: b.conf.Limits.BodyMinRate,
 		},
 		Limits:       b.conf.Limits,
+		HeldBytes:    int64(b.conf.Limits.HeldBytes),
 		Trusted:      cidr.Set(b.conf.TrustedProxies),
 		ForwardedFor: b.conf.ForwardedFor,
 		ErrorPages:   b.loadPages("errorPages", b.conf.ErrorPages),
