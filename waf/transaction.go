@@ -186,7 +186,7 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 	}
 	contentType, _ := t.req.Header("content-type")
 	lim := body.Limits{Args: t.p.args, Strict: t.p.conf.RequestBody.Strict && whole, Force: true}
-	if t.kind == variables.None && t.p.balanced() {
+	if t.kind == variables.None && t.p.balanced() && mediaTypeOf(contentType) != "multipart/form-data" {
 		var truncated bool
 		t.req.Body, truncated = readLoosely(contentType, text, lim)
 		t.req.ArgsTruncated = t.req.ArgsTruncated || truncated

@@ -30,11 +30,14 @@ func isProse(text string) bool {
 	return words >= 3 && words*3 >= all || ideographs(text) >= 6
 }
 
+// tags are what is put around words, in HTML and in forums.
+var tags = regexp.MustCompile(`</?[a-zA-Z][^<>]{0,200}>|\[/?[a-z]{1,6}(?:=[^\]]{0,80})?\]`)
+
 // wordsOf counts words, and all that is between spaces, in the beginning of a
 // text.
 func wordsOf(text string) (words, all int) {
 	text = strings.ToValidUTF8(text[:min(len(text), proseLooked)], "")
-	for f := range strings.FieldsSeq(text) {
+	for f := range strings.FieldsSeq(tags.ReplaceAllString(text, " ")) {
 		all++
 		if isWord(f) {
 			words++
@@ -91,7 +94,7 @@ func ideographs(text string) (n int) {
 
 // quotedCode is code as people quote it in texts: fenced, or between
 // backquotes.
-var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|`[^`\n]+`")
+var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|<syntaxhighlight.*?</syntaxhighlight>|<source.*?</source>|<nowiki>.*?</nowiki>|`[^`\n]+`")
 
 // withoutCode is a text without the code that it quotes, if what is left is
 // still prose.

@@ -25,6 +25,9 @@ var precise = map[int]bool{932140: true, 944120: true, 944150: true, 944151: tru
 // sensitive is where a path leads that climbs.
 var sensitive = regexp.MustCompile(`(?i)etc[/\\]|passwd|proc[/\\]|win\.ini|boot\.ini|\.env|\.git|web\.config|wp-config|web-inf|%00|\x00|\.log\b`)
 
+// dotted is a step up written so that some servers take it for one.
+var dotted = regexp.MustCompile(`\.[;\\]`)
+
 // oneStepUp: a path or an address with one step up in its middle is one that
 // was put together from two. Attacks climb from the beginning, or several
 // times, or to files that are known.
@@ -42,7 +45,7 @@ func oneStepUp(s subject) string {
 	if s.place == inTarget {
 		text = query
 	}
-	if strings.Count(text, "..") != 1 || strings.Contains(text, "=../") || strings.HasPrefix(text, "../") || sensitive.MatchString(text) {
+	if strings.Count(text, "..") != 1 || dotted.MatchString(text) || strings.Contains(text, "=../") || strings.HasPrefix(text, "../") || sensitive.MatchString(text) {
 		return ""
 	}
 	return "one step up in the middle of a path"
@@ -65,6 +68,11 @@ var returnName = regexp.MustCompile(`(?i)(^|\.)(post_logout_)?redirect_ur[il]s?(
 
 // loopback is the client's own machine (RFC 8252, 7.3).
 var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[\w./-]*)?$`)
+
+// plainAddress is an address of the web, whole or without its host, with
+// nothing that a shell takes for more than a word but the ampersands of its
+// query.
+var plainAddress = regexp.MustCompile(`^(?:https?://[\w.-]+(?::\d+)?)?(?:/[\w./~:@!,%+=-]*)?(?:\?[\w./~:@!,%+=&\[\]?-]*)?(?:#[\w./=&!?-]*)?$`)
 
 // addressOfReturn: programs on the user's machine have themselves called back
 // at the loopback address.
@@ -95,12 +103,17 @@ func operatorName(s subject) string {
 		if !mongoName.MatchString(s.text) && systemQuery.MatchString(s.text) {
 			return "an option of OData"
 		}
-	case variableOfQuery.MatchString(s.text) && strings.Contains(s.text, "{") && lastName(s.name) == "query":
+	case isGraphQL(s):
 		return "variables of GraphQL"
 	case !mongoOperator.MatchString(s.text) && (mongoRange.MatchString(s.text) || !strings.Contains(s.text, `"$g`) && !strings.Contains(s.text, `"$l`)) && isData(s.text):
 		return "ranges of numbers, or names that are no operators"
 	}
 	return ""
+}
+
+// isGraphQL reports whether a field is called query and has one of GraphQL.
+func isGraphQL(s subject) bool {
+	return lastName(s.name) == "query" && !strings.HasPrefix(s.text, "{{") && variableOfQuery.MatchString(s.text) && strings.Contains(s.text, "{") && strings.HasSuffix(strings.TrimSpace(s.text), "}")
 }
 
 // lastName is the last part of the name of a leaf of JSON.

@@ -43,6 +43,9 @@ func (v *view) doubtOf(m *Match, s subject) string {
 			return reason
 		}
 	}
+	if m.RuleID/1000 == 932 && plainAddress.MatchString(s.text) && strings.Contains(s.text, "/") && strings.Contains(s.text, "?") {
+		return "an address of the web"
+	}
 	k := v.writing(s)
 	if k == token || precise[m.RuleID] || k == filter && m.RuleID/1000 != 942 {
 		return ""
@@ -118,7 +121,7 @@ var (
 	// a function of one; an injection into one begins with a value.
 	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is)\b)`)
 	// Functions come first in fields for conditions and formulas.
-	function = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_]\w*\(`)
+	function = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_]\w*\(|^\([\w\s+*/.-]+\)\s*[-+*/<>=!]`)
 	// Formulas of spreadsheets.
 	formula      = regexp.MustCompile(`^=[A-Z][A-Z.]+\(`)
 	functionName = regexp.MustCompile(`(?i)filter|where|expr|formula|^fn$|\bfunc|calc|equation|jql|cql`)
@@ -127,7 +130,8 @@ var (
 	// The beginning of documents of HTML and XML, and of pieces of them as
 	// editors make them.
 	markupStart = regexp.MustCompile(`(?i)^\s*<(!doctype|!--|\?xml|html|head|body|div|p|table|h[1-6]|ul|ol|section|article|figure|blockquote|span|iframe|svg|[a-z]\w*:[a-z]\w*)\b`)
-	// A whole page, as the whole body.
+	// A whole page, as the whole body. Texts of several lines are taken for
+	// logs, too: no application has a form of them.
 	page = regexp.MustCompile(`(?i)^\s*<(!doctype html|html)\b`)
 	// Files that applications take as data URLs (RFC 2397), and that run
 	// nowhere.
@@ -152,14 +156,16 @@ func writingOf(s subject) writing {
 		return blob
 	case isData(s.text):
 		return data
-	case s.place == inBody && s.name == "" && page.MatchString(s.text):
+	case isGraphQL(s):
+		return program
+	case s.place == inBody && s.name == "" && (page.MatchString(s.text) || len(s.text) >= longDocument && strings.Count(s.text, "\n") >= 3 && !breakOut.MatchString(lower(s.text))):
 		return program
 	case len(s.text) >= longDocument && s.place == inBody && markupStart.MatchString(s.text):
 		return markup
-	case isProse(s.text) || s.place == inBody && isRemark(s):
-		return prose
 	case s.place == inHead:
 		return token
+	case isProse(s.text) || s.place == inBody && isRemark(s):
+		return prose
 	case s.place == inBody && isProgram(s):
 		return program
 	case isCondition(s):
