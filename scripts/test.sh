@@ -5,7 +5,8 @@
 #   check  gofmt, vet, staticcheck, the rules of the repository, configurations and commands of the documents
 #   race   every package under the race detector
 #   plain  every package without it: direct system calls and allocation ceilings exist only there
-#   long   the long suites (GATEHOUSE_LONG) of test/, one at a time, because they measure
+#   long   the long suites (GATEHOUSE_LONG) of test/, one at a time, because they measure; then the tests of the Core Rule
+#          Set, which are a module of their own
 set -eu
 
 failed=''
@@ -36,7 +37,10 @@ for name in "$@"; do
 	check) section check make --no-print-directory check ;;
 	race) section race env CGO_ENABLED=1 go test -race -timeout 10m $packages ;;
 	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 10m $units ;;
-	long) [ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends ;;
+	long)
+		[ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends
+		section 'core rule set' sh -c 'cd test/crs && go vet . && go test -count=1 -timeout 6m -v .'
+		;;
 	*)
 		echo "test.sh: no section $name" >&2
 		exit 2
