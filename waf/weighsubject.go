@@ -168,6 +168,8 @@ func writingOf(s subject) writing {
 		return prose
 	case s.place == inBody && isProgram(s):
 		return program
+	case s.place == inBody && isLong(s.text):
+		return prose
 	case isCondition(s):
 		return filter
 	}
@@ -187,6 +189,12 @@ func isProgram(s subject) bool {
 		return false
 	}
 	return len(s.text) >= longDocument || sampleName.MatchString(s.name) || s.name != "" && statement.MatchString(s.text)
+}
+
+// isLong reports whether a text is a document by its size: an injection is one
+// value and its break-out, seldom more than a line.
+func isLong(text string) bool {
+	return len(text) >= 96 && len(strings.Fields(text[:min(len(text), proseLooked)])) >= 8 && !breakOut.MatchString(lower(text))
 }
 
 // isData reports whether a text is a JSON object or array.
