@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: build run test check bench clean help tools-test tools-bench
+.PHONY: build run test test-attack check bench clean help tools-test tools-bench
 
 # git is not needed to build: a source archive is "devel".
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -21,6 +21,10 @@ run: build ## build, start the demo and print what to try
 test: tools-test ## run every test: rules, examples and commands of the documents, units, long suites (about ten minutes)
 	scripts/test.sh check race plain long
 
+test-attack: ## let sqlmap loose on an application behind the firewall (not part of test: up to ten minutes)
+	@scripts/need.sh sqlmap=sqlmap python3=python3
+	GATEHOUSE_ATTACK=1 go test -count=1 -v -timeout 10m -run TestEveryEntryPoint ./test/attack
+
 check: ## gofmt, vet, staticcheck, and the rules of this repository as tests
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l $$(git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go' -not -path './bin/*')); \
 		test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
@@ -37,7 +41,7 @@ clean: ## remove what was built
 	go clean -testcache
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # gcc is for the race detector; the peers are for the tests of bench/, which would skip without them; the rest is for the
 # commands that documents show.
