@@ -102,8 +102,16 @@ type command struct {
 const prologue = `set -euo pipefail
 trap 'kill $(jobs -p) 2>/dev/null || :; wait' EXIT
 listening() { cat /proc/net/tcp /proc/net/tcp6 | grep -c ' 0A ' || :; }
-# What was just put into the background gets time to listen; a program that does not listen costs five seconds.
-settle() { for _ in {1..50}; do [ "$(listening)" -gt "$sockets" ] && break; sleep 0.1; done; sleep 0.5; sockets=$(listening); }
+# What was just put into the background gets time to listen; a program that does not listen costs five seconds. appgw gets
+# until it is ready: the backends of the demo listen long before rules are compiled.
+settle() {
+	for _ in {1..50}; do [ "$(listening)" -gt "$sockets" ] && break; sleep 0.1; done
+	sleep 0.5
+	if [ "$(cat /proc/$!/comm 2>/dev/null)" = appgw ]; then
+		for _ in {1..200}; do curl -sf -o /dev/null http://127.0.0.1:9901/readyz && break; sleep 0.1; done
+	fi
+	sockets=$(listening)
+}
 sockets=$(listening)
 `
 
