@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"gatehouse/config"
+	"gatehouse/waf/body"
 )
 
 // hidden replaces what the log must not show.
@@ -42,11 +43,18 @@ func (s *scrubber) target(target string) string {
 	parts := strings.Split(query, "&")
 	for i, part := range parts {
 		name, _, hasValue := strings.Cut(part, "=")
-		if hasValue && s.hides("ARGS_GET", name) {
+		if hasValue && s.hidesArgument(part) {
 			parts[i] = name + "=" + hidden
 		}
 	}
 	return path + "?" + strings.Join(parts, "&")
+}
+
+// hidesArgument reports whether a piece of a query, as it was received, has a
+// name whose value is hidden: the name that rules see, however it is spelt.
+func (s *scrubber) hidesArgument(piece string) bool {
+	pairs, _ := body.Query(piece, 1)
+	return len(pairs) > 0 && s.hides("ARGS_GET", pairs[0].Name)
 }
 
 // value is a value that a rule has matched; hide says that it is hidden.

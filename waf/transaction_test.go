@@ -335,7 +335,7 @@ func TestTheLogIsScrubbed(t *testing.T) {
 		{Variable: config.ScrubArgs, Operator: config.CompareEquals, Selector: "q"}, {Variable: config.ScrubClientIP, Operator: config.CompareEqualsAny}}}
 	p.log = func(e *Event) { text = e.AppendLines(nil, scrub) }
 	_ = log
-	pass(p, "GET "+xssQuery+"&other=shown HTTP/1.1"+browserHead, "")
+	pass(p, "GET "+xssQuery+"&%71=alert(1)&other=shown HTTP/1.1"+browserHead, "")
 	for _, secret := range []string{"alert(1)", "3Cscript", "198.51.100.7"} {
 		if bytes.Contains(text, []byte(secret)) {
 			t.Errorf("%s is in the log: %s", secret, text)
