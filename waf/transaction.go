@@ -313,6 +313,9 @@ func (t *Transaction) obey(jm *Judgement) Decision {
 		t.p.Metrics.Asked.Add(1)
 	}
 	t.event.Matches, t.event.Score, t.event.RuleID = jm.Matches, jm.Score, jm.RuleID
+	if jm.Unweighed > jm.Score && t.event.Reason == "" && !jm.Blocked {
+		t.event.Reason = fmt.Sprintf("score %d, %d before it was weighed", jm.Score, jm.Unweighed)
+	}
 	switch {
 	case jm.Blocked:
 		status := t.p.blocked

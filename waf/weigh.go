@@ -92,7 +92,7 @@ func (v *view) doubt(m *Match) string {
 	if reason, known := v.protocolDoubt(m); known {
 		return reason
 	}
-	if m.RuleID/1000 < 921 || m.RuleID/1000 > 944 && m.RuleID < 9900000 && m.RuleID/10000 != 99 {
+	if m.RuleID/1000 < 921 {
 		return ""
 	}
 	reason := ""

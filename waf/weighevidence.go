@@ -111,13 +111,26 @@ func (e *evidence) quotedIn(text string) bool {
 	return true
 }
 
+// tells reports whether a form is evidence in a kind of writing at all. SQL in
+// a program is code, but where one line begins with something else it goes on
+// with another's statement.
+func (e *evidence) tells(text string, k writing) bool {
+	switch {
+	case e.runs:
+		return true
+	case k == program:
+		return e.sql && !statement.MatchString(text) && !strings.Contains(text, "\n")
+	}
+	return k != data
+}
+
 // hostileIn says what evidence of an attack is in a text, in any of its
 // readings; empty where there is none.
 func hostileIn(text string, k writing) string {
 	for _, reading := range readings(text) {
 		for i := range attackForms {
 			e := &attackForms[i]
-			if (k == program || k == data) && !e.runs || !containsOne(reading, e.must) {
+			if !e.tells(text, k) || !containsOne(reading, e.must) {
 				continue
 			}
 			if e.form.MatchString(reading) && (k != prose || !e.quotedIn(reading)) {
