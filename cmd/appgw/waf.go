@@ -42,10 +42,10 @@ func (b *build) loadPolicies() {
 }
 
 func (b *build) policyOptions(c *config.WAFPolicy) waf.Options {
-	scrub := &c.LogScrubbing
-	o := waf.Options{Others: slices.Collect(maps.Values(b.next.policies)), Previous: b.prev.policies[c.Name], Country: b.country, Secret: b.app.secret[:]}
+	scrub, log := &c.LogScrubbing, b.app.wafLog
+	o := waf.Options{Others: slices.Collect(maps.Values(b.next.policies)), Previous: b.prev.policies[c.Name], Country: countries(b.next.places), Secret: b.app.secret[:]}
 	if !b.dry {
-		o.Log = func(e *waf.Event) { b.app.wafLog.Append(uint32(e.Request.Client.Port()), e.AppendLines(nil, scrub)) }
+		o.Log = func(e *waf.Event) { log.Append(uint32(e.Request.Client.Port()), e.AppendLines(nil, scrub)) }
 		o.Logger = b.app.log
 		if c.BotRules.Enabled {
 			o.Bots = b.app.botClassifier()
@@ -78,12 +78,16 @@ func (b *build) loadGeo() {
 	}
 }
 
-// country is the country of an address.
-func (b *build) country(a netip.Addr) string {
-	if b.next.places == nil {
-		return geo.Builtin().Lookup(a).Country // decoded when it is first asked
+// countries gives the country of an address by a database, or by the built-in
+// table without one. It holds on to nothing else, as nothing in a policy may:
+// what a policy reaches of the build that made it, and so of the policies
+// before it, is kept by all that come after.
+func countries(places *geo.Database) func(netip.Addr) string {
+	if places == nil {
+		// The table is decoded when it is first asked.
+		return func(a netip.Addr) string { return geo.Builtin().Lookup(a).Country }
 	}
-	return b.next.places.Lookup(a).Country
+	return func(a netip.Addr) string { return places.Lookup(a).Country }
 }
 
 // stages are the stages of what an action of a listener leads to.
