@@ -169,15 +169,10 @@ func (c *conn) readBody() error {
 }
 
 func (c *conn) verify() error {
-	switch {
-	case c.left < 0:
+	if c.left < 0 {
 		return errExtra
-	case c.reply.status != 200:
-		return errStatus
-	case c.reply.length != c.t.opts.Length:
-		return errLength
 	}
-	return nil
+	return c.t.want.check(c.reply)
 }
 
 // label names an error without what differs from one occurrence to the next.

@@ -28,18 +28,21 @@ type worker struct {
 
 // runHandshakes is Run with a connection and a handshake for each request.
 func runHandshakes(ctx context.Context, o *Options, config *tls.Config) (*Result, error) {
+	requests, err := o.requests()
+	if err != nil {
+		return nil, err
+	}
 	win := newWindow()
-	request := o.requests()[0]
 	var workers sync.WaitGroup
 	all := make([]*counters, o.Conns)
 	for i := range all {
-		w := &worker{opts: o, win: win, config: config, request: request, turn: i, buf: make([]byte, 32<<10)}
+		w := &worker{opts: o, win: win, config: config, request: requests[0], turn: i, buf: make([]byte, 32<<10)}
 		w.errors = make(map[string]int64)
 		all[i] = &w.counters
 		workers.Go(w.run)
 	}
 	m := &meter{opts: o, win: win, counters: all}
-	err := m.measure(ctx, nil)
+	err = m.measure(ctx, nil)
 	win.stop.Store(true)
 	workers.Wait()
 	if err != nil {
@@ -79,7 +82,7 @@ func (w *worker) exchange() error {
 	if w.agreed == "" {
 		w.agreed = describeTLS(client.ConnectionState())
 	}
-	return roundTrip(client, w.request, w.buf, w.opts.Length)
+	return roundTrip(client, w.request, w.buf, w.opts.expectation())
 }
 
 func dial(addr netip.AddrPort, src netip.Addr) (net.Conn, error) {
@@ -89,7 +92,7 @@ func dial(addr netip.AddrPort, src netip.Addr) (net.Conn, error) {
 
 // roundTrip sends a request and checks the reply, on a connection with a
 // deadline.
-func roundTrip(conn net.Conn, request, buf []byte, length int) error {
+func roundTrip(conn net.Conn, request, buf []byte, want expectation) error {
 	if _, err := conn.Write(request); err != nil {
 		return err
 	}
@@ -101,12 +104,11 @@ func roundTrip(conn net.Conn, request, buf []byte, length int) error {
 		switch {
 		case parseErr != nil:
 			return parseErr
-		case size > 0 && head.status != 200:
-			return errStatus
-		case size > 0 && head.length != length:
-			return errLength
 		case size > 0:
-			return readRest(conn, buf, length-(n-size))
+			if err := want.check(head); err != nil {
+				return err
+			}
+			return readRest(conn, buf, head.length-(n-size))
 		case err != nil:
 			return err
 		case n == len(buf):

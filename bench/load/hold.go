@@ -33,8 +33,12 @@ func Hold(ctx context.Context, o Options) (*Held, error) {
 			return nil, err
 		}
 	}
-	h := &Held{opts: o, request: o.requests()[0], conns: make([]net.Conn, o.Conns)}
-	err := h.each(ctx, func(i int, buf []byte) error { return h.open(i, config, buf) })
+	requests, err := o.requests()
+	if err != nil {
+		return nil, err
+	}
+	h := &Held{opts: o, request: requests[0], conns: make([]net.Conn, o.Conns)}
+	err = h.each(ctx, func(i int, buf []byte) error { return h.open(i, config, buf) })
 	if err != nil {
 		h.Close()
 		return nil, err
@@ -81,7 +85,7 @@ func (h *Held) open(i int, config *tls.Config, buf []byte) error {
 
 func (h *Held) use(i int, buf []byte) error {
 	h.conns[i].SetDeadline(time.Now().Add(2 * replyTimeout))
-	return roundTrip(h.conns[i], h.request, buf, h.opts.Length)
+	return roundTrip(h.conns[i], h.request, buf, h.opts.expectation())
 }
 
 // each calls do for every connection, from a few goroutines, until one fails.

@@ -17,6 +17,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"gatehouse/bench/traffic"
 )
 
 // Options say what to send where, and for how long.
@@ -26,7 +28,9 @@ type Options struct {
 	Host    string // Host field; "%d" in it is replaced by 0..Hosts-1
 	Hosts   int    // number of hosts to go through; 0: one
 	Body    int    // bytes of a POST body; 0: GET
-	Length  int    // expected length of the reply body
+	Traffic string // a kind of package traffic to go through, instead of Hosts and Body; empty: none
+	Status  int    // expected status; 0: 200
+	Length  int    // expected length of the reply body; AnyLength: whatever it is
 	Conns   int    // concurrent connections
 	Threads int    // event loops; 0: one
 
@@ -39,6 +43,9 @@ type Options struct {
 
 	Warmup   time.Duration // before anything counts
 	Duration time.Duration // what counts
+	// AtLeast is how many replies have to count: with fewer the measured time
+	// goes on, up to maxExtension. Not for open loops.
+	AtLeast uint64
 
 	TLS *TLSOptions // nil: plain HTTP
 
@@ -54,6 +61,9 @@ type TLSOptions struct {
 	CertFile   string // the PEM file of the certificate that the server must present
 	Hybrid     bool   // offer X25519MLKEM768 alone rather than X25519 alone
 }
+
+// AnyLength accepts reply bodies of every length.
+const AnyLength = -1
 
 // Result is what one run measured.
 type Result struct {
@@ -102,21 +112,27 @@ func (o *Options) check() error {
 		return errors.New("duration and warm-up: want more than 0 and at most 10m together")
 	case o.Rate < 0 || o.Rate > 1e6:
 		return fmt.Errorf("rate %v: want 0 to 1e6", o.Rate)
-	case o.Rate > 0 && o.PerRequest:
-		return errors.New("an open loop keeps its connections")
+	case o.Rate > 0 && (o.PerRequest || o.AtLeast > 0):
+		return errors.New("an open loop keeps its connections, and ends in time")
 	case o.Body < 0 || o.Body > 1<<20:
 		return fmt.Errorf("body of %d bytes: want 0 to 1 MiB", o.Body)
+	case o.Traffic != "" && (o.PerRequest || o.Hosts > 1 || o.Body > 0):
+		return errors.New("traffic is one host's, on connections that are kept, with bodies of its own")
 	}
 	return nil
 }
 
-// requests renders the requests to send, one for each host.
-func (o *Options) requests() [][]byte {
+// requests renders the requests to send: those of a kind of traffic, or one
+// for each host.
+func (o *Options) requests() ([][]byte, error) {
+	if o.Traffic != "" {
+		return traffic.Requests(o.Traffic, o.Host, o.Path)
+	}
 	all := make([][]byte, max(1, o.Hosts))
 	for i := range all {
 		all[i] = o.request(strings.ReplaceAll(o.Host, "%d", fmt.Sprint(i)))
 	}
-	return all
+	return all, nil
 }
 
 func (o *Options) request(host string) []byte {

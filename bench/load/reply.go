@@ -26,6 +26,28 @@ type replyHead struct {
 	close  bool
 }
 
+// expectation is what a reply must be.
+type expectation struct{ status, length int }
+
+func (o *Options) expectation() expectation {
+	e := expectation{o.Status, o.Length}
+	if e.status == 0 {
+		e.status = 200
+	}
+	return e
+}
+
+// check compares a reply with what was expected.
+func (e expectation) check(head replyHead) error {
+	switch {
+	case head.status != e.status:
+		return errStatus
+	case e.length != AnyLength && head.length != e.length:
+		return errLength
+	}
+	return nil
+}
+
 var headEnd = []byte("\r\n\r\n")
 
 // parseReply reads the head of a reply. size is the head's length in p, or 0

@@ -18,6 +18,10 @@ import (
 // openGrace is how long an open loop waits for the last replies.
 const openGrace = 2 * time.Second
 
+// maxExtension bounds how much longer a run takes for the sake of
+// Options.AtLeast.
+const maxExtension = 10 * time.Second
+
 // self is the group of Result.CPU that is the generator itself.
 const self = "load"
 
@@ -74,7 +78,10 @@ func runLoops(ctx context.Context, o *Options, config *tls.Config) (*Result, err
 
 // newThreads makes the event loops and connects them.
 func newThreads(o *Options, win *window, config *tls.Config) ([]*thread, error) {
-	requests := o.requests()
+	requests, err := o.requests()
+	if err != nil {
+		return nil, err
+	}
 	threads := make([]*thread, 0, max(1, o.Threads))
 	for i := range cap(threads) {
 		conns := (o.Conns + i) / cap(threads)
@@ -124,9 +131,7 @@ func (m *meter) snapshot() (snapshot, error) {
 		s.cpu[name] = int64(cpu)
 		errs = append(errs, err)
 	}
-	for _, c := range m.counters {
-		s.count += c.completed.Load()
-	}
+	s.count = m.completed()
 	s.at = time.Now()
 	return s, errors.Join(errs...)
 }
@@ -138,13 +143,18 @@ func (m *meter) measure(ctx context.Context, loops *sync.WaitGroup) error {
 		return err
 	}
 	now := m.win.now()
-	m.win.end.Store(int64(now + m.opts.Duration))
+	if m.opts.AtLeast == 0 {
+		m.win.end.Store(int64(now + m.opts.Duration))
+	}
 	m.win.begin.Store(int64(now))
 	from, err := m.snapshot()
 	if err != nil {
 		return err
 	}
 	if err := sleep(ctx, m.opts.Duration); err != nil {
+		return err
+	}
+	if err := m.extend(ctx, from.count+m.opts.AtLeast); err != nil {
 		return err
 	}
 	to, err := m.snapshot()
@@ -156,6 +166,28 @@ func (m *meter) measure(ctx context.Context, loops *sync.WaitGroup) error {
 		await(loops, openGrace)
 	}
 	return nil
+}
+
+// extend waits until enough replies have been counted, and closes the window.
+func (m *meter) extend(ctx context.Context, enough uint64) error {
+	if m.opts.AtLeast == 0 {
+		return nil
+	}
+	for waited := time.Duration(0); m.completed() < enough && waited < maxExtension; waited += tickEvery {
+		if err := sleep(ctx, tickEvery); err != nil {
+			return err
+		}
+	}
+	m.win.end.Store(int64(m.win.now()))
+	return nil
+}
+
+// completed is how many replies all threads have had since the start.
+func (m *meter) completed() (n uint64) {
+	for _, c := range m.counters {
+		n += c.completed.Load()
+	}
+	return n
 }
 
 func (m *meter) difference(from, to snapshot) {

@@ -51,6 +51,8 @@ func TestTheGeneratorDrivesTheOrigin(t *testing.T) {
 		{"large replies", Options{Path: "/1m", Length: 1 << 20, Conns: 2}},
 		{"bodies", Options{Path: "/post", Length: 128, Conns: 4, Body: 10 << 10}},
 		{"connection per request", Options{Path: "/128", Length: 128, Conns: 4, PerRequest: true}},
+		{"traffic", Options{Path: "/api/orders", Length: 128, Conns: 4, Traffic: "json20k", Host: "bench.test"}},
+		{"a status that is expected", Options{Path: "/nowhere", Length: AnyLength, Conns: 1, Status: 404}},
 		{"fixed rate", Options{Path: "/128", Length: 128, Conns: 4, Rate: 400}},
 	}
 	for _, tt := range tests {
@@ -72,6 +74,23 @@ func TestTheGeneratorDrivesTheOrigin(t *testing.T) {
 	}
 }
 
+// However short the time: enough replies count, and what is measured is
+// measured over all of them.
+func TestARunGoesOnUntilEnoughRepliesCount(t *testing.T) {
+	o := Options{Addr: startOrigin(t), Path: "/128", Length: 128, Conns: 1, Duration: time.Millisecond, AtLeast: 2000}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Requests < o.AtLeast || r.Failed() != 0 || r.Seconds < o.Duration.Seconds() || r.P50 <= 0 {
+		t.Errorf("%+v", r)
+	}
+	o.Rate = 10
+	if _, err := Run(t.Context(), o); err == nil {
+		t.Error("an open loop may go on")
+	}
+}
+
 func TestWrongRepliesAreCounted(t *testing.T) {
 	addr := startOrigin(t)
 	tests := []struct {
@@ -81,6 +100,7 @@ func TestWrongRepliesAreCounted(t *testing.T) {
 	}{
 		{"length", Options{Path: "/128", Length: 127}, errLength},
 		{"status", Options{Path: "/nowhere", Length: 0}, errStatus},
+		{"status, of any length", Options{Path: "/128", Length: AnyLength, Status: 403}, errStatus},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

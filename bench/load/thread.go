@@ -66,6 +66,7 @@ type thread struct {
 	win      *window
 	tls      *tls.Config
 	requests [][]byte
+	want     expectation
 	poll     *sock.Poll
 	conns    []*conn
 	idle     []*conn   // open loop: free for the next request
@@ -82,7 +83,7 @@ func newThread(o *Options, win *window, config *tls.Config, requests [][]byte, c
 	if err != nil {
 		return nil, err
 	}
-	t := &thread{opts: o, win: win, tls: config, requests: requests, poll: poll, scratch: make([]byte, 64<<10)}
+	t := &thread{opts: o, win: win, tls: config, requests: requests, want: o.expectation(), poll: poll, scratch: make([]byte, 64<<10)}
 	t.errors = make(map[string]int64)
 	for i := range conns {
 		t.conns = append(t.conns, &conn{t: t, token: int32(i), fd: -1, head: make([]byte, maxReplyHead)})

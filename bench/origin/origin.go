@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"gatehouse/bench/sock"
+	"gatehouse/bench/traffic"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,8 +35,18 @@ func Sizes() map[string]int {
 		"/100k": 100 << 10,
 		"/1m":   1 << 20,
 		"/post": 128,
+
+		// For firewalls, which look at paths as well.
+		"/shop/search":  128,
+		"/shop/contact": 128,
+		"/api/ratings":  128,
+		"/api/orders":   128,
+		pagePath:        traffic.PageSize,
 	}
 }
+
+// pagePath is answered with a page of HTML; all others with letters.
+const pagePath = "/shop/item"
 
 // Server serves the replies of Sizes until it is closed.
 type Server struct {
@@ -80,16 +91,22 @@ func renderReplies() map[string][]byte {
 	for path, size := range Sizes() {
 		replies[path] = render("200 OK", size)
 	}
+	replies[pagePath] = message("200 OK", "text/html; charset=utf-8", traffic.Page())
 	return replies
 }
 
+// render makes a reply of so many letters.
 func render(status string, size int) []byte {
-	head := fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", status, size)
-	reply := []byte(head)
-	for i := range size {
-		reply = append(reply, 'a'+byte(i%26))
+	body := make([]byte, size)
+	for i := range body {
+		body[i] = 'a' + byte(i%26)
 	}
-	return reply
+	return message(status, "text/plain", body)
+}
+
+func message(status, contentType string, body []byte) []byte {
+	head := fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", status, contentType, len(body))
+	return append([]byte(head), body...)
 }
 
 func (s *Server) startLoop() error {

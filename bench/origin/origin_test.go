@@ -37,6 +37,9 @@ func TestEveryPathAnswersWithItsSize(t *testing.T) {
 		if err != nil || len(body) != want || res.StatusCode != 200 {
 			t.Errorf("%s: status %d, %d bytes, %v; want 200, %d bytes", path, res.StatusCode, len(body), err, want)
 		}
+		if page := bytes.HasPrefix(body, []byte("<!DOCTYPE html>")); page != (path == pagePath) || strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") != page {
+			t.Errorf("%s: content type %s of %.20q", path, res.Header.Get("Content-Type"), body)
+		}
 	}
 }
 
