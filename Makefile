@@ -9,6 +9,7 @@ SHELL := /bin/sh
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BENCHFLAGS ?=
 RUNFLAGS ?=
+MODSECURITY := /usr/lib/nginx/modules/ngx_http_modsecurity_module.so=libnginx-mod-http-modsecurity
 # Rules with something to say also when they hold: long functions, blocks of documents that are not run.
 TOLD := TestFunctionsAreShort|TestCommandsInDocuments|TestConfigurationsInDocuments|TestExampleFiles
 
@@ -33,7 +34,7 @@ check: ## gofmt, vet, staticcheck, and the rules of this repository as tests
 	go test -count=1 -v -run '$(TOLD)' ./test/hygiene
 	go test -count=1 -skip '$(TOLD)' ./test/hygiene
 
-bench: build tools-bench ## measure against nginx, HAProxy and Caddy; BENCHFLAGS="-quick" for four minutes
+bench: build tools-bench ## measure against nginx (+ ModSecurity), HAProxy and Caddy; BENCHFLAGS="-quick" for five minutes
 	go run ./bench $(BENCHFLAGS)
 
 clean: ## remove what was built
@@ -46,7 +47,7 @@ help: ## show this list
 # gcc is for the race detector; the peers are for the tests of bench/, which would skip without them; the rest is for the
 # commands that documents show.
 tools-test:
-	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy
+	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy $(MODSECURITY)
 
 tools-bench:
-	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk
+	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk $(MODSECURITY)

@@ -61,6 +61,7 @@ func runBench(ctx context.Context, s *settings) error {
 	}
 	b.doc.Table(os.Stdout, style(), "on")
 	b.doc.Table(os.Stdout, style(), "off")
+	b.doc.Firewalls(os.Stdout, style())
 	if len(b.failed) > 0 {
 		return fmt.Errorf("%d problems: %v", len(b.failed), b.failed)
 	}
@@ -151,13 +152,22 @@ func renderAgain(s *settings) error {
 }
 
 func style() report.Style {
-	st := report.Style{Systems: peers.Names(), Titles: make(map[string]string), Logging: make(map[string]string)}
+	st := report.Style{
+		Systems: peers.Names(), Titles: make(map[string]string), Logging: make(map[string]string), Without: make(map[string]string),
+	}
 	for _, c := range allCases() {
-		st.Cases = append(st.Cases, c.name)
 		st.Titles[c.name] = c.title
+		if c.firewall {
+			st.Firewalls = append(st.Firewalls, c.name)
+		} else {
+			st.Cases = append(st.Cases, c.name)
+		}
 	}
 	for _, system := range peers.Names() {
 		st.Logging[system] = peers.LogStyle(system)
+	}
+	for _, system := range peers.WithFirewall() {
+		st.Without[system] = peers.Base(system)
 	}
 	return st
 }

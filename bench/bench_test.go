@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/bench/peers"
 	"gatehouse/bench/report"
+	"gatehouse/bench/traffic"
 )
 
 // The harness starts itself as origin and load generator; under test "itself"
@@ -36,10 +37,10 @@ func parse(t *testing.T, args ...string) *settings {
 }
 
 func TestARunStaysWithinItsBudget(t *testing.T) {
-	if got := parse(t).estimate(); got > 35*time.Minute {
+	if got := parse(t).estimate(); got > 45*time.Minute {
 		t.Errorf("a whole run takes %v", got)
 	}
-	if got := parse(t, "-quick").estimate(); got > 4*time.Minute {
+	if got := parse(t, "-quick").estimate(); got > 5*time.Minute {
 		t.Errorf("a quick run takes %v", got)
 	}
 }
@@ -67,6 +68,8 @@ func TestSettings(t *testing.T) {
 		want string // part of the error, or cases, systems and logs
 	}{
 		{"some", []string{"-cases", "get10k,get128", "-systems", "nginx,appgw", "-logs", "on"}, "[get128 get10k] [appgw nginx] [on]"},
+		{"a group", []string{"-cases", "waf,get128", "-systems", "caddy"}, "[get128 waf_get waf_get_same waf_form200 waf_form2k waf_json200 waf_json20k waf_attack waf_html10k waf_memory] [caddy] [on off]"},
+		{"a name that others begin with", []string{"-cases", "handshake"}, "[handshake] [appgw nginx haproxy caddy appgw-waf appgw-plain nginx-modsecurity] [on off]"},
 		{"unknown case", []string{"-cases", "get1"}, "unknown case"},
 		{"unknown system", []string{"-systems", "apache"}, "unknown system"},
 		{"no system", []string{"-systems", ","}, "no system"},
@@ -177,6 +180,80 @@ func checkRow(t *testing.T, doc *report.Document, name, logs string) {
 	}
 	if (row.Rate > 0) != strings.HasPrefix(name, "open") {
 		t.Errorf("%s: rate %v", name, row.Rate)
+	}
+}
+
+func TestCasesTakeTheSystemsThatTheyAreFor(t *testing.T) {
+	all := peers.Names()
+	tests := []struct{ name, systems, logs string }{
+		{"get128", "[appgw nginx haproxy caddy]", "[off on]"},
+		{"idle5000", "[appgw nginx haproxy caddy]", "[off]"},
+		{"waf_get", "[appgw nginx appgw-waf appgw-plain nginx-modsecurity]", "[on]"},
+		{"waf_memory", "[appgw nginx appgw-waf appgw-plain nginx-modsecurity]", "[on]"},
+	}
+	for _, tt := range tests {
+		cases, err := selectCases([]string{tt.name})
+		if err != nil || len(cases) != 1 {
+			t.Fatalf("%s: %v, %v", tt.name, cases, err)
+		}
+		c := &cases[0]
+		if got := fmt.Sprint(c.systems(all)); got != tt.systems || len(all) != len(peers.Names()) {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.systems)
+		}
+		if got := fmt.Sprint(c.settings([]string{"off", "on"})); got != tt.logs {
+			t.Errorf("%s: logs %s, want %s", tt.name, got, tt.logs)
+		}
+	}
+}
+
+func TestEveryFirewallCaseHasATarget(t *testing.T) {
+	for _, c := range firewallCases() {
+		if !slices.ContainsFunc(report.Targets(), func(target report.Target) bool { return target.Case == c.name }) {
+			t.Errorf("%s has none", c.name)
+		}
+		s := peers.Setup{Firewall: peers.Indexed}
+		if o := c.options(s); (o.Status == 403) != c.attack || !slices.Contains(traffic.Kinds(), o.Traffic) || o.Length == 0 {
+			t.Errorf("%s: %+v", c.name, o)
+		}
+		s.Firewall = peers.NoFirewall
+		if o := c.options(s); o.Status != 0 || o.Length <= 0 {
+			t.Errorf("%s without a firewall: %+v", c.name, o)
+		}
+	}
+}
+
+// A run with ModSecurity, from the flags to the tables: every attack is
+// refused, and nothing else.
+func TestARunOfFirewalls(t *testing.T) {
+	if _, err := peers.Find("nginx-modsecurity", ""); err != nil {
+		t.Skip(err)
+	}
+	out, tmp := t.TempDir(), t.TempDir()
+	s := parse(t, "-systems", "nginx,nginx-modsecurity", "-cases", "waf_get,waf_attack,waf_memory", "-rounds", "1",
+		"-duration", "100ms", "-warmup", "50ms", "-rest", "50ms", "-out", out, "-tmp", tmp)
+	if err := runBench(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := report.Load(filepath.Join(out, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"waf_get", "waf_attack", "waf_memory"} {
+		with, ok := doc.Row(name, "nginx-modsecurity", "on")
+		without, also := doc.Row(name, "nginx", "on")
+		if !ok || !also || with.Failed()+without.Failed() != 0 || with.Requests == 0 || with.RSS <= without.RSS {
+			t.Errorf("%s: %+v, without %+v", name, with, without)
+		}
+		if name != "waf_memory" && (with.CPU < 2*without.CPU || with.LogLines < 0.5) {
+			t.Errorf("%s: %+v, without %+v", name, with, without)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(out, "RESULTS.md"))
+	if err != nil || !strings.Contains(string(text), "### Web application firewalls") || !strings.Contains(string(text), "ModSecurity 3.") {
+		t.Errorf("%v: %s", err, text)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

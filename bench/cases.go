@@ -23,9 +23,18 @@ type benchCase struct {
 	hosts       int    // 0: one host, on HTTP and HTTPS
 	openOf      string // open loop at half of what this case reached
 	idle        bool
+
+	firewall  bool   // for the systems with a firewall, and the same without
+	traffic   string // kind of request; see package traffic
+	attack    bool   // firewalls are to refuse it
+	responses bool   // firewalls look at responses
+	memory    bool   // what a firewall takes
+	atLeast   uint64 // requests of a round, however long they take
 }
 
-func allCases() []benchCase {
+func allCases() []benchCase { return append(proxyCases(), firewallCases()...) }
+
+func proxyCases() []benchCase {
 	return []benchCase{
 		{name: "get128", title: "128-byte replies on 64 keep-alive connections", path: "/128", conns: 64},
 		{name: "get10k", title: "10 KiB replies on 64 keep-alive connections", path: "/10k", conns: 64},
@@ -47,18 +56,97 @@ func allCases() []benchCase {
 	}
 }
 
-// selectCases picks cases by name, in their own order; all for an empty list.
+const (
+	// firewallConns keep two processors busy; more would only wait.
+	firewallConns = 16
+	// largeConns are fewer, so that of the few large requests of a round only
+	// few are cut in two by its ends.
+	largeConns = 4
+	// firewallAtLeast is enough for a figure that the ends of a round do not
+	// decide.
+	firewallAtLeast = 50
+)
+
+func firewallCases() []benchCase {
+	timed := func(name, path, kind, title string) benchCase {
+		return benchCase{name: name, title: title, path: path, traffic: kind, conns: firewallConns, firewall: true, atLeast: firewallAtLeast}
+	}
+	cases := []benchCase{
+		timed("waf_get", "/shop/search", "get", "a browser's GET with cookies and a query, both different each time (8192 of them in turn)"),
+		timed("waf_get_same", "/shop/search", "get_same", "the same GET, byte for byte, again and again"),
+		timed("waf_form200", "/shop/contact", "form200", "a form POST of 200 bytes (8192 different ones)"),
+		timed("waf_form2k", "/shop/contact", "form2k", "a form POST of 2 KiB (4096 different ones)"),
+		timed("waf_json200", "/api/ratings", "json200", "a JSON POST of 200 bytes (8192 different ones)"),
+		timed("waf_json20k", "/api/orders", "json20k", "a JSON POST of 20 KiB with 200 values (512 different ones)"),
+		timed("waf_attack", "/shop/search", "attack", "a GET with SQL in its query (4096 different ones), which firewalls answer with 403"),
+		timed("waf_html10k", "/shop/item", "page", "a GET of a 10 KiB HTML page, with the rules for responses (8192 different ones)"),
+		timed("waf_memory", "/shop/search", "get_same", "resident memory after the first request and a rest"),
+	}
+	for i := range cases {
+		c := &cases[i]
+		if c.name == "waf_json20k" {
+			c.conns = largeConns
+		}
+		c.attack, c.responses, c.memory = c.name == "waf_attack", c.name == "waf_html10k", c.name == "waf_memory"
+	}
+	return cases
+}
+
+// selectCases picks cases by name, or all of those that begin with a name and
+// an underscore, in their own order; all for an empty list.
 func selectCases(names []string) ([]benchCase, error) {
 	all := allCases()
 	if len(names) == 0 {
 		return all, nil
 	}
+	chosen := make(map[string]bool)
 	for _, name := range names {
-		if !slices.ContainsFunc(all, func(c benchCase) bool { return c.name == name }) {
+		found := named(all, name)
+		if len(found) == 0 {
 			return nil, fmt.Errorf("unknown case %q: want some of %s", name, strings.Join(caseNames(), ","))
 		}
+		for _, c := range found {
+			chosen[c.name] = true
+		}
 	}
-	return slices.DeleteFunc(all, func(c benchCase) bool { return !slices.Contains(names, c.name) }), nil
+	return slices.DeleteFunc(all, func(c benchCase) bool { return !chosen[c.name] }), nil
+}
+
+// named is the case of a name, or else those whose names begin with it.
+func named(all []benchCase, name string) (found []benchCase) {
+	for _, c := range all {
+		if c.name == name {
+			return []benchCase{c}
+		}
+		if strings.HasPrefix(c.name, name+"_") {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// systems are those of the chosen ones that the case is for.
+func (c *benchCase) systems(chosen []string) []string {
+	able := peers.Proxies()
+	if c.firewall {
+		able = peers.WithFirewall()
+		for _, system := range able {
+			able = append(able, peers.Base(system))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(chosen), func(system string) bool { return !slices.Contains(able, system) })
+}
+
+// settings are those of the log settings that the case is measured with. A log
+// is nothing beside what a firewall costs: there is always one.
+func (c *benchCase) settings(logs []string) []string {
+	switch {
+	case c.firewall:
+		return []string{"on"}
+	case c.idle:
+		return logs[:1]
+	}
+	return logs
 }
 
 func caseNames() []string {
@@ -74,6 +162,8 @@ func (c *benchCase) loop() string {
 	switch {
 	case c.idle:
 		return "idle"
+	case c.memory:
+		return "memory"
 	case c.openOf != "":
 		return "open"
 	default:
@@ -83,7 +173,7 @@ func (c *benchCase) loop() string {
 
 // setup is what the case asks of a proxy's configuration.
 func (c *benchCase) setup(s peers.Setup) peers.Setup {
-	s.Single = c.hosts == 0
+	s.Single, s.Responses = c.hosts == 0, c.responses
 	s.HostNames = []string{peers.SingleHost}
 	if !s.Single {
 		s.HostNames = peers.HostNames(c.hosts)
@@ -94,8 +184,11 @@ func (c *benchCase) setup(s peers.Setup) peers.Setup {
 // options are the load that the case puts on a proxy.
 func (c *benchCase) options(s peers.Setup) load.Options {
 	o := load.Options{
-		Addr: s.HTTP, Path: c.path, Host: peers.SingleHost, Body: c.body,
-		Length: origin.Sizes()[c.path], Conns: c.conns, PerRequest: c.perRequest,
+		Addr: s.HTTP, Path: c.path, Host: peers.SingleHost, Body: c.body, Traffic: c.traffic,
+		Length: origin.Sizes()[c.path], Conns: c.conns, PerRequest: c.perRequest, AtLeast: c.atLeast,
+	}
+	if c.attack && s.Firewall.On() {
+		o.Status, o.Length = 403, load.AnyLength
 	}
 	if c.hosts > 0 {
 		o.Host, o.Hosts = peers.HostPattern, c.hosts

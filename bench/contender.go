@@ -73,7 +73,7 @@ func (k *contender) launch(ctx context.Context) (err error) {
 	if s.Admin, err = b.ports.Take(); err != nil {
 		return err
 	}
-	k.peer, err = peers.Start(k.system, b.programs[k.system], k.c.setup(s), b.proxyCPU)
+	k.peer, err = peers.Start(k.system, b.programs[peers.Base(k.system)], k.c.setup(s), b.proxyCPU)
 	return err
 }
 
@@ -120,6 +120,9 @@ func (k *contender) takesPart() bool { return k.note == "" }
 func (k *contender) measure(ctx context.Context) error {
 	o := k.options()
 	r, err := k.b.drive(ctx, o)
+	if err == nil && r.Requests == 0 {
+		err = fmt.Errorf("no reply counts: %v", r.Errors)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

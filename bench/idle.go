@@ -31,7 +31,7 @@ func (b *bench) runIdle(ctx context.Context, group []benchCase) (rows []report.R
 	var field []*contender
 	for i := range group {
 		fmt.Printf("%s: %s\n", group[i].name, group[i].title)
-		field = append(field, b.field(&group[i], b.logs[:1])...)
+		field = append(field, b.field(&group[i])...)
 	}
 	defer func() { rows = finishAll(field) }()
 	if err := startAll(ctx, field); err != nil {

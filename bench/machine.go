@@ -30,7 +30,7 @@ func describe(s *settings) report.Info {
 		info.MemoryMB = int64(uint64(sys.Totalram) * uint64(sys.Unit) >> 20)
 	}
 	for _, system := range s.systems {
-		info.Versions[system] = peers.Version(system, s.programs[system])
+		info.Versions[system] = peers.Version(system, s.programs[peers.Base(system)])
 	}
 	return info
 }

@@ -1,7 +1,8 @@
 //go:build linux
 
 // Command bench measures appgw side by side with nginx, HAProxy and Caddy on
-// loopback, and writes the results as a table, JSON and Markdown.
+// loopback, and its firewall with ModSecurity, and writes the results as a
+// table, JSON and Markdown.
 //
 // It starts everything itself: the origin and the load generator are this
 // same program under the names of hidden commands. See README.md for how to

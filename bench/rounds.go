@@ -29,8 +29,11 @@ func groups(cases []benchCase) [][]benchCase {
 }
 
 func (b *bench) runGroup(ctx context.Context, group []benchCase) ([]report.Row, error) {
-	if group[0].idle {
+	switch {
+	case group[0].idle:
 		return b.runIdle(ctx, group)
+	case group[0].memory:
+		return b.runMemory(ctx, &group[0])
 	}
 	return b.runTimed(ctx, &group[0])
 }
@@ -39,7 +42,7 @@ func (b *bench) runGroup(ctx context.Context, group []benchCase) ([]report.Row, 
 // take their turns, so that whatever disturbs the machine meets all of them.
 func (b *bench) runTimed(ctx context.Context, c *benchCase) (rows []report.Row, err error) {
 	fmt.Printf("%s: %s\n", c.name, c.title)
-	field := b.field(c, b.logs)
+	field := b.field(c)
 	defer func() { rows = finishAll(field) }()
 	if err := startAll(ctx, field); err != nil {
 		return nil, err
@@ -66,10 +69,10 @@ func (b *bench) runTimed(ctx context.Context, c *benchCase) (rows []report.Row, 
 
 // field lists the contenders of a case, those with the same log setting next
 // to each other.
-func (b *bench) field(c *benchCase, logs []string) []*contender {
+func (b *bench) field(c *benchCase) []*contender {
 	var field []*contender
-	for _, setting := range logs {
-		for _, system := range b.systems {
+	for _, setting := range c.settings(b.logs) {
+		for _, system := range c.systems(b.systems) {
 			field = append(field, &contender{b: b, c: c, system: system, logs: setting})
 		}
 	}
@@ -99,7 +102,7 @@ func (k *contender) print(round int) {
 		return
 	}
 	s := k.samples[len(k.samples)-1]
-	fmt.Printf("  %d %-8s logs %-3s %8.2f us %9.0f/s  p50 %7.3f  p99 %7.3f ms  %6.1f MB  (origin %.1f us, load %.1f us)\n",
+	fmt.Printf("  %d %-17s logs %-3s %8.2f us %9.0f/s  p50 %7.3f  p99 %7.3f ms  %6.1f MB  (origin %.1f us, load %.1f us)\n",
 		round+1, k.system, k.logs, s.CPU, s.RPS, s.P50, s.P99, s.RSS, s.OriginCPU, s.LoadCPU)
 }
 

@@ -40,7 +40,7 @@ type settings struct {
 func parseSettings(args []string) (*settings, error) {
 	s := &settings{programs: make(map[string]string)}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	cases := f.String("cases", "", "cases to run, separated by commas; default: all (see -list)")
+	cases := f.String("cases", "", "cases to run, separated by commas; waf: all waf_*; default: all (see -list)")
 	systems := f.String("systems", strings.Join(peers.Names(), ","), "systems to compare")
 	logs := f.String("logs", "on,off", "access logs: on, off, or both")
 	f.IntVar(&s.rounds, "rounds", 0, "rounds, of which the median counts (default 5, with -quick 1)")
@@ -59,7 +59,7 @@ func parseSettings(args []string) (*settings, error) {
 	f.StringVar(&s.tmp, "tmp", os.TempDir(), "where the proxies' files and logs go")
 	f.IntVar(&s.originThreads, "origin-threads", 1, "threads of the origin")
 	f.IntVar(&s.loadThreads, "load-threads", 1, "threads of the load generator")
-	for _, system := range peers.Names() {
+	for _, system := range peers.Proxies() {
 		f.Func(system, "program of "+system, func(path string) error { s.programs[system] = path; return nil })
 	}
 	if err := f.Parse(args); err != nil {
@@ -131,9 +131,13 @@ func (s *settings) estimate() time.Duration {
 	var total time.Duration
 	idle := false
 	for _, c := range s.cases {
-		contenders := time.Duration(len(s.systems) * len(s.logs))
+		contenders := time.Duration(len(c.systems(s.systems)) * len(c.settings(s.logs)))
 		idle = idle || c.idle
-		if !c.idle {
+		switch {
+		case c.idle:
+		case c.memory:
+			total += time.Duration(s.rounds) * (contenders*memoryStart + min(s.rest, memoryRest))
+		default:
 			start := 300 * time.Millisecond
 			round := s.duration + s.warmup + 150*time.Millisecond
 			total += contenders * (start + time.Duration(s.rounds)*round)

@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/bench/load"
 	"gatehouse/bench/origin"
+	"gatehouse/bench/traffic"
 	"gatehouse/config"
 )
 
@@ -60,6 +61,114 @@ func TestTheGatewayAcceptsItsConfiguration(t *testing.T) {
 		}
 		if hosts <= 1 && len(warnings) > 0 {
 			t.Logf("warnings: %v", warnings)
+		}
+	}
+}
+
+func TestTheGatewayAcceptsItsFirewall(t *testing.T) {
+	for system, want := range map[string]config.Acceleration{"appgw-waf": config.AccelerationOn, "appgw-plain": config.AccelerationOff} {
+		for _, responses := range []bool{false, true} {
+			s := setup(t, 0, true)
+			s.Responses = responses
+			files, err := Render(system, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, warnings, err := config.ParseGateway(s.Dir+"/appgw.yaml", files["appgw.yaml"])
+			if err != nil || len(g.WAFPolicies) != 1 {
+				t.Fatalf("%s: %v, warnings %v", system, err, warnings)
+			}
+			p := &g.WAFPolicies[0]
+			if g.WAFPolicy != p.Name || !p.Enabled || p.Mode != config.WAFPrevention || p.Acceleration != want || p.ResponseBody.Inspect != responses {
+				t.Errorf("%s: %+v", system, p)
+			}
+			if r := &p.RuleSet; r.Profile != config.ProfileCRS || r.Paranoia != 1 || r.MaxArgs != 255 || g.Logs.WAF.Output != s.FirewallLog() {
+				t.Errorf("%s: rules %+v, log %+v", system, r, g.Logs.WAF)
+			}
+		}
+	}
+	files, err := Render("appgw", setup(t, 0, true))
+	if err != nil || strings.Contains(string(files["appgw.yaml"]), "waf") {
+		t.Errorf("%v: appgw alone has a firewall:\n%s", err, files["appgw.yaml"])
+	}
+}
+
+// ModSecurity accepts the rules, lets all kinds of ordinary requests pass and
+// stops attacks; which the rules for responses need not change.
+func TestModSecurityTellsAttacksFromTheRest(t *testing.T) {
+	if _, err := Find("nginx-modsecurity", ""); err != nil {
+		t.Skip(err)
+	}
+	backend, err := origin.Start(netip.MustParseAddrPort("127.0.0.1:0"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	s := setup(t, 0, true)
+	s.Origin, s.Responses = backend.Addr(), true
+	p, err := Start("nginx-modsecurity", "", s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	if !p.Setup.Firewall.On() || p.Setup.Firewall != ModSecurity {
+		t.Errorf("firewall %v", p.Setup.Firewall)
+	}
+	o := load.Options{Addr: s.HTTP, Host: SingleHost, Length: load.AnyLength, Conns: 2, Duration: 100 * time.Millisecond, AtLeast: 5}
+	try := func() error {
+		o.Path = "/128"
+		h, err := load.Hold(t.Context(), o)
+		if err == nil {
+			h.Close()
+		}
+		return err
+	}
+	if err := p.AwaitReady(t.Context(), 20*time.Second, try); err != nil {
+		t.Fatal(err)
+	}
+	for _, o.Traffic = range traffic.Kinds() {
+		o.Path, o.Status = "/shop/item", 200
+		if o.Traffic == "attack" {
+			o.Status = 403
+		}
+		if r, err := load.Run(t.Context(), o); err != nil || r.Failed() != 0 || r.Requests == 0 {
+			t.Errorf("%s: %+v, %v", o.Traffic, r, err)
+		}
+	}
+}
+
+func TestEveryLinkOfAChainHasActions(t *testing.T) {
+	files, err := coreRules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := 0
+	for name, text := range files {
+		joined := strings.ReplaceAll(string(text), "\\\n", " ")
+		for line := range strings.Lines(joined) {
+			line = strings.TrimSpace(line)
+			if strings.HasPrefix(line, "SecRule ") && strings.Count(line, `"`) < 4 {
+				t.Errorf("%s: %s", name, line)
+			}
+			if strings.HasSuffix(line, `"@eq 1" "t:none"`) {
+				bare++
+			}
+		}
+	}
+	if bare != 2 || len(files) < 30 {
+		t.Errorf("%d files, %d links mended, want 2", len(files), bare)
+	}
+}
+
+func TestAFirewallIsPartOfAProgram(t *testing.T) {
+	for system, want := range map[string]string{"appgw-waf": "appgw", "appgw-plain": "appgw", "nginx-modsecurity": "nginx", "haproxy": "haproxy"} {
+		if got := Base(system); got != want {
+			t.Errorf("%s without its firewall is %s, want %s", system, got, want)
+		}
+	}
+	for _, system := range WithFirewall() {
+		if k, err := kindOf(system); err != nil || !k.firewall.On() || !strings.Contains(LogStyle(system), "blocked") {
+			t.Errorf("%s: %+v, %v", system, k, err)
 		}
 	}
 }

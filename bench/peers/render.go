@@ -36,13 +36,26 @@ type Setup struct {
 	Workers   int // processes or threads
 	MaxFiles  uint64
 	Root      bool // running as root: nginx's workers must say who they are
+
+	// Firewall is how the system looks for attacks, which its name says:
+	// Render sets it.
+	Firewall Firewall
+	// Responses has the firewall look at responses, too.
+	Responses bool
 }
 
 // Log is where the access log goes. HAProxy's is its standard output.
 func (s Setup) Log() string { return filepath.Join(s.Dir, "access.log") }
 
-// Names lists the systems in the order of the tables.
-func Names() []string { return []string{"appgw", "nginx", "haproxy", "caddy"} }
+// FirewallLog is where the firewall's log goes, if it has one of its own.
+func (s Setup) FirewallLog() string { return filepath.Join(s.Dir, "firewall.log") }
+
+// Names lists the systems in the order of the tables, those with a firewall
+// at the end.
+func Names() []string { return append(Proxies(), WithFirewall()...) }
+
+// Proxies lists the systems without a firewall.
+func Proxies() []string { return []string{"appgw", "nginx", "haproxy", "caddy"} }
 
 // kind is how one of the systems is configured and started.
 type kind struct {
@@ -53,6 +66,10 @@ type kind struct {
 	workers bool // each worker is a process of its own
 	bothPEM bool // certificate and key in one file
 	logs    string
+
+	firewall Firewall
+	rules    bool   // the Core Rule Set, as files
+	module   string // file that must be there as well, of module's package
 }
 
 func kindOf(system string) (kind, error) {
@@ -92,11 +109,11 @@ func kindOf(system string) (kind, error) {
 			logs:    "JSON lines to a file, a write for each request",
 		},
 	}
-	k, ok := kinds[system]
+	k, ok := kinds[Base(system)]
 	if !ok {
 		return kind{}, fmt.Errorf("unknown system %q: want one of %v", system, Names())
 	}
-	return k, nil
+	return k.guarded(system), nil
 }
 
 // LogStyle says in a line what a system's access log is.
@@ -114,7 +131,13 @@ func Render(system string, s Setup) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Firewall = k.firewall
 	files := make(map[string][]byte)
+	if k.rules {
+		if files, err = coreRules(); err != nil {
+			return nil, err
+		}
+	}
 	for name, source := range k.files {
 		parsed, err := template.ParseFS(templates, "templates/"+source)
 		if err != nil {

@@ -32,6 +32,7 @@ func Start(system, program string, s Setup, cpus []int) (*Peer, error) {
 	if program, err = Find(system, program); err != nil {
 		return nil, err
 	}
+	s.Firewall = k.firewall
 	files, err := Render(system, s)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", system, err)
@@ -66,8 +67,11 @@ func Find(system, given string) (string, error) {
 		given = k.program
 	}
 	path, err := exec.LookPath(given)
+	if err == nil && k.module != "" {
+		_, err = os.Stat(k.module)
+	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w (appgw: `go build -o bin/appgw ./cmd/appgw`; the others: Debian packages of their names)", system, err)
+		return "", fmt.Errorf("%s: %w (appgw: `go build -o bin/appgw ./cmd/appgw`; ModSecurity: the Debian package %s; the others: those of their names)", system, err, modSecurityPackage)
 	}
 	return filepath.Abs(path)
 }
@@ -89,7 +93,19 @@ func Version(system, program string) string {
 	if err != nil || line == "" {
 		return "unknown"
 	}
+	if k.firewall == ModSecurity {
+		line += ", ModSecurity " + packageVersion(ctx, "libmodsecurity3")
+	}
 	return line
+}
+
+// packageVersion is the version of an installed Debian package.
+func packageVersion(ctx context.Context, name string) string {
+	text, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Version}", name).Output()
+	if err != nil || len(text) == 0 {
+		return "of unknown version"
+	}
+	return string(text)
 }
 
 // AwaitReady calls try until it succeeds, the peer ends, or time is up, and

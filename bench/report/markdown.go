@@ -50,10 +50,12 @@ func WriteSection(path string, text []byte) error {
 
 // Style says in which order to list things and how to describe them.
 type Style struct {
-	Cases   []string          // in order
-	Titles  map[string]string // of cases
-	Systems []string          // in order
-	Logging map[string]string // what each system's access log is
+	Cases     []string          // in order, without those of firewalls
+	Firewalls []string          // the cases of web application firewalls, in order
+	Titles    map[string]string // of cases
+	Systems   []string          // in order
+	Logging   map[string]string // what each system's access log is
+	Without   map[string]string // systems with a firewall: the same without
 }
 
 // Markdown renders the document.
@@ -67,6 +69,7 @@ func (d *Document) Markdown(style Style) []byte {
 		fmt.Fprintln(&w)
 	}
 	d.idle(&w, style)
+	d.Firewalls(&w, style)
 	d.notes(&w, style)
 	return w.Bytes()
 }
@@ -100,8 +103,8 @@ func (d *Document) targets(w io.Writer) {
 			fmt.Fprintf(w, "| %s | %s | | | | %s | %v |\n", v.Case, label(v.Metric), aim(v.Target), v.State)
 			continue
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s (%s) | %.2f | %s | %s |\n", v.Case, label(v.Metric),
-			number(v.Ours), number(v.Baseline), v.Against, v.Ratio, aim(v.Target), verdict(v))
+		fmt.Fprintf(w, "| %s | %s | %s | %s (%s) | %s | %s | %s |\n", v.Case, label(v.Metric),
+			number(v.Ours), number(v.Baseline), v.Against, ratio(v.Ratio), aim(v.Target), verdict(v))
 	}
 	fmt.Fprintln(w)
 }
@@ -112,14 +115,23 @@ func label(metric string) string {
 		"rps":                     "requests/s",
 		"p99_ms":                  "p99 ms",
 		"idle_kib_per_connection": "KiB/connection",
+		"rss_mb":                  "MB of a policy",
 	}[metric]
 }
 
 func aim(t Target) string {
 	if t.Metric == "rps" {
-		return fmt.Sprintf(">= %.2f", t.Aim)
+		return ">= " + ratio(t.Aim)
 	}
-	return fmt.Sprintf("<= %.2f", t.Aim)
+	return "<= " + ratio(t.Aim)
+}
+
+// ratio has more digits where they count.
+func ratio(x float64) string {
+	if x < 0.2 {
+		return fmt.Sprintf("%.3f", x)
+	}
+	return fmt.Sprintf("%.2f", x)
 }
 
 // verdict says for a missed target by how much.
@@ -140,7 +152,7 @@ func abs(x float64) float64 { return max(x, -x) }
 func (d *Document) Table(w io.Writer, style Style, logs string) {
 	fmt.Fprint(w, "| case | system | CPU us/request (min-max) | requests/s (min-max) | p50 ms | p99 ms (min-max) | peak MB | errors |\n"+
 		"|---|---|---:|---:|---:|---:|---:|---:|\n")
-	d.each(style, logs, func(r Row) {
+	d.each(style.Cases, style, logs, func(r Row) {
 		if r.Loop == "idle" {
 			return
 		}
@@ -154,8 +166,8 @@ func (d *Document) Table(w io.Writer, style Style, logs string) {
 	})
 }
 
-func (d *Document) each(style Style, logs string, do func(Row)) {
-	for _, name := range style.Cases {
+func (d *Document) each(cases []string, style Style, logs string, do func(Row)) {
+	for _, name := range cases {
 		for _, system := range style.Systems {
 			for _, row := range d.Results {
 				if row.Case == name && row.System == system && row.Logs == logs {
@@ -199,7 +211,7 @@ func failures(r Row) string {
 
 func (d *Document) idle(w io.Writer, style Style) {
 	fmt.Fprint(w, "### Idle connections\n\n| case | system | KiB/connection | peak MB | PSS MB | errors |\n|---|---|---:|---:|---:|---:|\n")
-	d.each(style, "on", func(r Row) {
+	d.each(style.Cases, style, "on", func(r Row) {
 		switch {
 		case r.Loop != "idle":
 		case !r.Measured():
@@ -213,7 +225,7 @@ func (d *Document) idle(w io.Writer, style Style) {
 
 func (d *Document) notes(w io.Writer, style Style) {
 	fmt.Fprint(w, "### Cases\n\n")
-	for _, name := range style.Cases {
+	for _, name := range slices.Concat(style.Cases, style.Firewalls) {
 		fmt.Fprintf(w, "- %s: %s", name, style.Titles[name])
 		if row, ok := d.Row(name, "appgw", "on"); ok && row.Rate > 0 {
 			fmt.Fprintf(w, " (%.0f requests/s with logs on)", row.Rate)

@@ -6,6 +6,8 @@ package report
 // The peers of the same run are the baseline.
 type Target struct {
 	Case   string
+	System string   // whose figure it is; empty: appgw
+	Less   string   // system of the same run whose figure is taken off it; empty: none
 	Metric string   // a JSON name of Row
 	Peers  []string // the best of them is the baseline; none: Baseline is a number or a case
 	// BaselineCase compares appgw with itself in another case.
@@ -61,6 +63,7 @@ func Targets() []Target {
 	for _, name := range []string{"open_get128", "open_get10k", "open_https128"} {
 		targets = append(targets, Target{Case: name, Metric: "p99_ms", Peers: []string{"nginx"}, Aim: 1})
 	}
+	targets = append(targets, firewallTargets()...)
 	return append(targets,
 		Target{Case: "idle5000", Metric: "idle_kib_per_connection", Limit: 12, Aim: 1},
 		// 1.03 is what the harness can tell apart: see bench/README.md.
@@ -78,11 +81,18 @@ func (d *Document) Judge(targets []Target) []Verdict {
 
 func (d *Document) judge(t Target) Verdict {
 	v := Verdict{Target: t}
-	row, ok := d.Row(t.Case, "appgw", "on")
+	row, ok := d.Row(t.Case, t.system(), "on")
 	if !ok {
 		return v
 	}
 	v.Ours = value(row, t.Metric)
+	if t.Less != "" {
+		less, ok := d.Row(t.Case, t.Less, "on")
+		if !ok || less.Run != row.Run {
+			return v
+		}
+		v.Ours -= value(less, t.Metric)
+	}
 	v.Baseline, v.Against = d.baseline(t, row.Run)
 	if v.Ours <= 0 || v.Baseline <= 0 {
 		return v
@@ -95,12 +105,19 @@ func (d *Document) judge(t Target) Verdict {
 	return v
 }
 
+func (t *Target) system() string {
+	if t.System == "" {
+		return "appgw"
+	}
+	return t.System
+}
+
 func (d *Document) baseline(t Target, run string) (best float64, against string) {
 	switch {
 	case t.Limit > 0:
 		return t.Limit, "limit"
 	case t.BaselineCase != "":
-		row, ok := d.Row(t.BaselineCase, "appgw", "on")
+		row, ok := d.Row(t.BaselineCase, t.system(), "on")
 		if !ok || row.Run != run {
 			return 0, ""
 		}
@@ -153,6 +170,8 @@ func value(r Row, metric string) float64 {
 		return r.P99
 	case "idle_kib_per_connection":
 		return r.IdleKiB
+	case "rss_mb":
+		return r.RSS
 	default:
 		return 0
 	}
