@@ -229,7 +229,7 @@ func TestARunOfFirewalls(t *testing.T) {
 		t.Skip(err)
 	}
 	out, tmp := t.TempDir(), t.TempDir()
-	s := parse(t, "-systems", "nginx,nginx-modsecurity", "-cases", "waf_get,waf_attack,waf_memory", "-rounds", "1",
+	s := parse(t, "-systems", "nginx,nginx-modsecurity", "-cases", "waf_attack,waf_memory", "-rounds", "1",
 		"-duration", "100ms", "-warmup", "50ms", "-rest", "50ms", "-out", out, "-tmp", tmp)
 	if err := runBench(context.Background(), s); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestARunOfFirewalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"waf_get", "waf_attack", "waf_memory"} {
+	for _, name := range []string{"waf_attack", "waf_memory"} {
 		with, ok := doc.Row(name, "nginx-modsecurity", "on")
 		without, also := doc.Row(name, "nginx", "on")
 		if !ok || !also || with.Failed()+without.Failed() != 0 || with.Requests == 0 || with.RSS <= without.RSS {
