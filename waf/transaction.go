@@ -73,10 +73,19 @@ func (t *Transaction) Head(m *httpmsg.Request) Decision {
 		return d
 	}
 	if m.Body == httpmsg.BodyNone {
-		t.rules.BodyRead()
-		return t.judge()
+		return t.withoutBody()
 	}
 	return t.beforeBody(m)
+}
+
+// withoutBody decides on a request whose body is not looked at, or that has
+// none: custom rules that look at the body see an empty one.
+func (t *Transaction) withoutBody() Decision {
+	t.rules.BodyRead()
+	if d, final := t.customRules(); final {
+		return d
+	}
+	return t.judge()
 }
 
 // time notes how long something took.
@@ -102,8 +111,7 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 		}
 	}
 	if !conf.Inspect || streams(mediaType) || t.p.balanced() && isBinary(mediaType) {
-		t.rules.BodyRead()
-		d := t.judge()
+		d := t.withoutBody()
 		d.Watch = t.limit > 0
 		return d
 	}

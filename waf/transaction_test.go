@@ -246,6 +246,25 @@ func TestCustomRules(t *testing.T) {
 	}
 }
 
+// TestARuleOnTheBodyHidesNoOther has a rule on the body before one on the
+// target, for requests whose body nobody looks at.
+func TestARuleOnTheBodyHidesNoOther(t *testing.T) {
+	p, _ := newPolicy(t, func(c *config.WAFPolicy) {
+		c.RuleSet.Profile = config.ProfileBalanced
+		rule := func(name string, priority int, v config.MatchVariable, value string) config.CustomRule {
+			return config.CustomRule{Name: name, Priority: priority, Enabled: true, Action: config.CustomBlock,
+				Match: []config.MatchCondition{{Variable: v, Operator: config.OperatorContains, Values: []string{value}}}}
+		}
+		c.CustomRules = []config.CustomRule{rule("body", 1, config.MatchPostArgs, "forbidden"), rule("target", 2, config.MatchURI, "/orders")}
+	})
+	for name, head := range map[string]string{
+		"no body": "GET /orders HTTP/1.1" + browserHead, "binary": post("application/octet-stream", ""), "a stream": post("application/grpc", ""), "a form": post("application/x-www-form-urlencoded", "")} {
+		if d, _ := pass(p, head, "a=b"); d.Action != Block {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
 func TestRateLimits(t *testing.T) {
 	limit := func(c *config.WAFPolicy) {
 		c.CustomRules = []config.CustomRule{{Name: "login", Priority: 1, Enabled: true, Type: config.RateLimitRule, Action: config.CustomBlock,

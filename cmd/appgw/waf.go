@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"net/netip"
 	"slices"
@@ -45,7 +46,11 @@ func (b *build) policyOptions(c *config.WAFPolicy) waf.Options {
 	scrub, log := &c.LogScrubbing, b.app.wafLog
 	o := waf.Options{Others: slices.Collect(maps.Values(b.next.policies)), Previous: b.prev.policies[c.Name], Country: countries(b.next.places), Secret: b.app.secret[:]}
 	if !b.dry {
-		o.Log = func(e *waf.Event) { log.Append(uint32(e.Request.Client.Port()), e.AppendLines(nil, scrub)) }
+		o.Log = func(e *waf.Event) {
+			for line := range bytes.Lines(e.AppendLines(nil, scrub)) { // all at once may be more than the log takes
+				log.Append(uint32(e.Request.Client.Port()), line)
+			}
+		}
 		o.Logger = b.app.log
 		if c.BotRules.Enabled {
 			o.Bots = b.app.botClassifier()
