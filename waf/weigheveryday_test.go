@@ -37,6 +37,7 @@ var everyday = []struct{ field, value string }{
 // TestEverydayValuesPass puts each value into every place that a field can be
 // in.
 func TestEverydayValuesPass(t *testing.T) {
+	oneGoroutine(t)
 	j := balancedJudge(t)
 	blocked, all := 0, 0
 	for _, v := range everyday {
