@@ -41,6 +41,7 @@ type line struct {
 	Site            string       `json:"site"`
 	Details         *lineDetails `json:"details,omitempty"`
 	Severity        string       `json:"severity,omitempty"`
+	Doubt           string       `json:"doubt,omitempty"` // why the match adds nothing to the score
 	AnomalyScore    *int         `json:"anomalyScore,omitempty"`
 	Outcome         string       `json:"outcome,omitempty"`
 	Response        bool         `json:"response,omitempty"`
