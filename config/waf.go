@@ -284,9 +284,11 @@ func (a BotAction) String() string { return word(a, "allow", "log", "block", "js
 // RequestBody says how much of a request's body is inspected and accepted.
 type RequestBody struct {
 	Inspect bool // default true; false: heads only (Azure: requestBodyCheck)
-	// InspectLimit is how many bytes of a body rules see, held back until
-	// they have judged; what is beyond it passes unseen. 8 KiB to 2 MiB,
-	// default 128 KiB, at most MaxSize (Azure: requestBodyInspectLimitInKB).
+	// InspectLimit is how many bytes of a body rules see at least, held back
+	// until they have judged: 8 KiB to 2 MiB, default 128 KiB, at most MaxSize
+	// (Azure: requestBodyInspectLimitInKB). In prevention with Strict, forms,
+	// JSON, XML and texts are seen whole, up to MaxSize and 2 MiB; of others
+	// what is beyond it passes unseen.
 	InspectLimit int
 	// MaxSize is how many bytes a body may have that uploads no file, 8 KiB
 	// to 1 GiB, default 2 MiB; over: 413 (Azure: maxRequestBodySizeInKb).

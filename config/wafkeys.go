@@ -132,7 +132,7 @@ func botRulesObject() object[BotRules] {
 func requestBodyObject() object[RequestBody] {
 	return object[RequestBody]{fields: []field[RequestBody]{
 		key("inspect", func(b *RequestBody) *bool { return &b.Inspect }, boolean(), "Whether rules see bodies; false: heads only.").or("true"),
-		key("inspectLimit", func(b *RequestBody) *int { return &b.InspectLimit }, size(8<<10, 2<<20), "How much of a body rules see; the rest passes unseen. Never more than maxSize.").or("128KiB"),
+		key("inspectLimit", func(b *RequestBody) *int { return &b.InspectLimit }, size(8<<10, 2<<20), "How much of a body rules see at least. In prevention with strict, forms, JSON, XML and texts are seen whole, up to maxSize and 2MiB; of others the rest passes unseen. Never more than maxSize.").or("128KiB"),
 		key("maxSize", func(b *RequestBody) *int { return &b.MaxSize }, size(8<<10, 1<<30), "Size of a body without files; over: 413.").or("2MiB"),
 		key("fileLimit", func(b *RequestBody) *int { return &b.FileLimit }, size(8<<10, 2000<<20), "Size of a multipart body with files; over: 413.").or("100MiB"),
 		key("enforce", func(b *RequestBody) *bool { return &b.Enforce }, boolean(), "Whether maxSize and fileLimit refuse anything.").or("true"),

@@ -53,7 +53,6 @@ func (t *Transaction) challenge(rule string) (d Decision, final bool) {
 	t.event.Custom = rule
 	d = t.block(t.p.blocked, Challenged, "JavaScript challenge of "+rule+": "+result.Reason)
 	if d.Action != Block {
-		t.decided = false // detection goes on
 		return d, false
 	}
 	a := t.p.challenger.Refusal(&t.req, result)

@@ -65,7 +65,7 @@ func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanatio
 	t.kind = t.kindOfBody()
 	contentType, _ := t.req.Header("content-type")
 	mediaType := mediaTypeOf(contentType)
-	if len(data) > 0 && p.conf.RequestBody.Inspect && !streams(mediaType) && !(p.balanced() && isBinary(mediaType)) {
+	if len(data) > 0 && p.conf.RequestBody.Inspect && !streams(mediaType) {
 		t.explainBody(x, string(data))
 	}
 	t.rules.Start(p.custom, &t.req, p.country)

@@ -163,10 +163,14 @@ func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *in
 
 // response judges a response. The rules about requests are not asked again,
 // only what they prepare for those about responses.
-func (j *judge) response(id string, r *variables.Request, p *variables.Response, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
+func (j *judge) response(id string, r *variables.Request, p *variables.Response, skip []ruleRange, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
 	defer contain(&err)
 	if useIndex {
-		if e.Run(j.responses, r, p); e.Clean() {
+		e.Run(j.responses, r, p)
+		for _, s := range skip {
+			e.Leave(s.from, s.to)
+		}
+		if e.Clean() {
 			return Judgement{}, nil
 		}
 	}
@@ -177,6 +181,9 @@ func (j *judge) response(id string, r *variables.Request, p *variables.Response,
 	defer tx.Close()
 	for _, id := range j.requests.Rules() {
 		tx.RemoveRuleByID(id)
+	}
+	for _, s := range skip {
+		tx.RemoveRuleByIDRange(s.from, s.to)
 	}
 	if useIndex {
 		for id := range e.Skippable {

@@ -2,16 +2,16 @@ package waf
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"gatehouse/waf/body"
-	"gatehouse/waf/transform"
 	"gatehouse/waf/variables"
 )
 
 // streams reports whether a body must not be held: it is sent as it comes,
-// and both sides talk at once.
+// and both sides talk at once (gRPC).
 func streams(mediaType string) bool {
-	return strings.HasPrefix(mediaType, "application/grpc") || mediaType == "application/x-git-upload-pack-request"
+	return mediaType == "application/grpc" || strings.HasPrefix(mediaType, "application/grpc+")
 }
 
 // isBinary reports whether a media type is of data that are no text, so that
@@ -42,37 +42,55 @@ var binarySubtypes = func() map[string]bool {
 	return set
 }()
 
-// control are the bytes that texts do not have.
-var control = func() (c transform.Class) {
-	for b := range 0x20 {
-		if b != '\t' && b != '\n' && b != '\r' && b != '\f' {
-			c.Add(byte(b))
+// looksBinary reports whether the beginning of a body has so many bytes that
+// texts do not have that it is none.
+func looksBinary(text string) bool {
+	odd := 0
+	text = text[:min(len(text), 2048)]
+	for i := range len(text) {
+		if isControl(text[i]) {
+			odd++
 		}
 	}
-	return c
-}()
+	return odd*16 > len(text) || !utf8.ValidString(text[:max(len(text)-3, 0)]) && odd > 0
+}
+
+func isControl(c byte) bool {
+	return c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f' || c == 0x7f
+}
 
 // readLoosely takes a body apart whose type says nothing of its form: JSON, if
-// it is JSON (browsers send it as text/plain), else one text. What is no text
-// at all is left alone.
+// it is JSON (browsers send it as text/plain), else one text. A few bytes that
+// are no text do not make it binary: they are blanks.
 //
 // The Core Rule Set takes such a body for a form, and judges what is between
 // its ampersands, which is neither what is sent nor what is read.
 func readLoosely(contentType, text string, lim body.Limits) (b variables.Body, truncated bool) {
-	start := strings.TrimLeft(text, " \t\r\n")
+	start := strings.TrimLeft(text, " \t\r\n\x0b\x00\ufeff")
+	lim.Strict = false
 	if start != "" && (start[0] == '{' || start[0] == '[') {
-		lim.Strict = false
-		for _, kind := range []string{contentType, "application/x-ndjson"} { // one value, or one in each line
-			if b, truncated, _ = body.Parse(variables.JSON, kind, text, lim); b.Error == "" {
-				return b, truncated
-			}
+		b, truncated, _ = body.Parse(variables.JSON, contentType, start, lim)
+		if b.Error == "" {
+			return b, truncated
 		}
+		// What is before the error is judged; so is the whole, as a text.
+		b.Error, b.Processor = "", variables.None
 	}
-	b = variables.Body{Raw: text, Length: len(text)}
-	if !transform.ClassOf(text[:min(len(text), 4096)]).Intersects(control) {
-		b.ArgsPost = []variables.Pair{{Name: "", Value: text}}
+	b.Raw, b.Length = text, len(text)
+	if looksBinary(text) && len(b.ArgsPost) == 0 {
+		return b, truncated
 	}
-	return b, false
+	b.ArgsPost = append(b.ArgsPost, variables.Pair{Name: "", Value: strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && isControl(byte(r)) {
+			return ' '
+		}
+		return r
+	}, text)})
+	if strings.Count(text, "=") > 0 && !strings.ContainsAny(strings.TrimSpace(text), " \n\t{[<") { // a form by another name
+		form, more := body.Query(text, lim.Args)
+		b.ArgsPost, truncated = append(b.ArgsPost, form...), truncated || more
+	}
+	return b, truncated
 }
 
 // mediaTypeOf is a Content-Type without its parameters, in lower case.

@@ -2,7 +2,6 @@ package waf
 
 import (
 	"strings"
-	"time"
 
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
@@ -16,7 +15,7 @@ func (t *Transaction) ResponseHead(m *httpmsg.Response) Decision {
 	if !conf.Inspect || t.passed {
 		return Decision{}
 	}
-	defer t.time(time.Now())
+	defer t.time(t.start())
 	t.reader.response(m, t.client.Proto, &t.resp)
 	t.event = Event{Response: true}
 	if t.hasBody(m) && listed(conf.ContentTypes, t.resp.ContentType) {
@@ -37,7 +36,7 @@ func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
 		return Decision{}
 	}
 	t.respSeen = false
-	defer t.time(time.Now())
+	defer t.time(t.start())
 	t.resp.Body = t.plain(piece, end)
 	t.event.Partial = !end
 	return t.judgeResponse()
@@ -47,13 +46,8 @@ func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
 // cannot be decoded, because it is not whole or of another coding, is not
 // looked at.
 func (t *Transaction) plain(piece []byte, end bool) string {
-	coding := ""
-	for i := range t.resp.Headers {
-		if strings.EqualFold(t.resp.Headers[i].Name, "Content-Encoding") {
-			coding = t.resp.Headers[i].Value
-		}
-	}
-	if coding == "" || strings.EqualFold(coding, "identity") {
+	coding := contentCoding(t.resp.Headers)
+	if coding == "" {
 		return string(piece)
 	}
 	if !end {
@@ -69,7 +63,7 @@ func (t *Transaction) plain(piece []byte, end bool) string {
 // judgeResponse asks the managed rules about the response.
 func (t *Transaction) judgeResponse() Decision {
 	t.p.Metrics.Judged.Add(1)
-	jm, err := t.p.judge.response(t.client.Trace, &t.req, &t.resp, &t.eval, t.p.conf.Acceleration != config.AccelerationOff)
+	jm, err := t.p.judge.response(t.client.Trace, &t.req, &t.resp, t.skip, &t.eval, t.p.conf.Acceleration != config.AccelerationOff)
 	if err != nil {
 		return t.failed(err)
 	}

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"slices"
 	"strings"
 
 	"gatehouse/config"
@@ -40,6 +41,9 @@ func (s *scrubber) target(target string) string {
 	if !ok || len(s.rules) == 0 {
 		return target
 	}
+	if strings.Contains(query, ";") && s.hidesPartOf("QUERY_STRING") {
+		return path + "?" + hidden // some take ; for &
+	}
 	parts := strings.Split(query, "&")
 	for i, part := range parts {
 		name, _, hasValue := strings.Cut(part, "=")
@@ -64,6 +68,8 @@ func (s *scrubber) value(v Value) (text string, hide bool) {
 	}
 	variable, name, _ := strings.Cut(v.Variable, ":")
 	switch {
+	case name == "" && (strings.HasPrefix(variable, "ARGS") || variable == "XML" || variable == "REQUEST_XML"): // a whole text: what is in it is not told apart
+		return hidden, true
 	case s.hides(variable, name), variable == "REMOTE_ADDR" && s.client("") == hidden:
 		return hidden, true
 	case s.hidesPartOf(variable):
@@ -106,7 +112,7 @@ func sameName(r *config.ScrubRule, name string) bool {
 	case config.ScrubHeaders:
 		return strings.EqualFold(r.Selector, name)
 	case config.ScrubJSONArgs:
-		return "json."+r.Selector == name || strings.HasSuffix(name, "."+r.Selector)
+		return slices.ContainsFunc(strings.Split(name, "."), func(part string) bool { return strings.EqualFold(part, r.Selector) })
 	}
 	return r.Selector == name
 }

@@ -27,16 +27,19 @@ type Transaction struct {
 	rules  custom.Evaluation
 	eval   index.Evaluation
 
-	kind     variables.Processor
-	passed   bool  // a custom rule allowed the request: nothing else is asked
-	decided  bool  // the request was judged
-	received int64 // bytes of the body so far
-	limit    int64 // of the body; 0: none
-	over     bool  // it was reported that the body is over the limit
-	skip     []ruleRange
-	seen     []byte // the beginning of the body, in detection
-	hits     []CustomMatch
-	event    Event
+	kind      variables.Processor
+	odd       bool // its type has parameters that are not read, such as an old charset
+	inspected int  // how much of the body is inspected
+	since     time.Time
+	passed    bool  // a custom rule allowed the request: nothing else is asked
+	decided   bool  // the request was judged
+	received  int64 // bytes of the body so far
+	limit     int64 // of the body; 0: none
+	over      bool  // it was reported that the body is over the limit
+	skip      []ruleRange
+	seen      []byte // the beginning of the body, in detection
+	hits      []CustomMatch
+	event     Event
 
 	respSeen bool // the response's body is to be inspected
 	took     time.Duration
@@ -63,7 +66,7 @@ func (t *Transaction) Outcome() Outcome { return t.outcome }
 
 // Head shows the head of the request.
 func (t *Transaction) Head(m *httpmsg.Request) Decision {
-	defer t.time(time.Now())
+	defer t.time(t.start())
 	t.reader.request(m, &t.client, t.p.args, &t.req)
 	t.rules.Start(t.p.custom, &t.req, t.p.country)
 	if d, final := t.customRules(); final {
@@ -88,6 +91,11 @@ func (t *Transaction) withoutBody() Decision {
 	return t.judge()
 }
 
+func (t *Transaction) start() time.Time {
+	t.since = time.Now()
+	return t.since
+}
+
 // time notes how long something took.
 func (t *Transaction) time(since time.Time) {
 	d := time.Since(since)
@@ -110,42 +118,46 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 			return t.refuse(413, fmt.Sprintf("body of %d bytes is larger than %d", m.ContentLength, t.limit))
 		}
 	}
-	if !conf.Inspect || streams(mediaType) || t.p.balanced() && isBinary(mediaType) {
+	if !conf.Inspect || streams(mediaType) {
 		d := t.withoutBody()
 		d.Watch = t.limit > 0
 		return d
 	}
+	t.inspected = conf.InspectLimit
+	if conf.Strict && t.p.prevents() && t.kind != variables.Multipart && !isBinary(mediaType) {
+		t.inspected = max(conf.InspectLimit, min(conf.MaxSize, maxInspected)) // no end that nobody looks at
+	}
 	if t.p.prevents() {
-		return Decision{Action: Hold, Limit: conf.InspectLimit}
+		return Decision{Action: Hold, Limit: t.inspected}
 	}
 	return Decision{Watch: true}
 }
+
+// maxInspected is how much of a form, of JSON or of XML is inspected at most
+// where the policy is strict.
+const maxInspected = 2 << 20
 
 // kindOfBody is how the body is to be read.
 func (t *Transaction) kindOfBody() variables.Processor {
 	contentType, _ := t.req.Header("content-type")
 	kind, _, err := body.KindOf(contentType)
-	if err != nil {
-		return variables.None // read as a form, so that rules find it in REQUEST_BODY
-	}
+	t.odd = err != nil // it is still read as what it says it is
 	return kind
 }
 
 // Body shows a piece of the request's body: after Hold its beginning in one
 // piece, then what follows. end says that the body ends with it.
 func (t *Transaction) Body(piece []byte, end bool) Decision {
-	defer t.time(time.Now())
+	defer t.time(t.start())
 	t.received += int64(len(piece))
 	if t.passed {
 		return Decision{}
 	}
 	if t.limit > 0 && t.received > t.limit && !t.over {
 		t.over = true
-		decided := t.decided
 		if d := t.refuse(413, fmt.Sprintf("body is larger than %d bytes", t.limit)); d.Action != Pass {
 			return d
 		}
-		t.decided = decided
 	}
 	if t.decided {
 		return Decision{Watch: true}
@@ -161,7 +173,7 @@ func (t *Transaction) Body(piece []byte, end bool) Decision {
 // collect gathers the beginning of a body that is not held, and judges it
 // when there is enough.
 func (t *Transaction) collect(piece []byte, end bool) Decision {
-	limit := t.p.conf.RequestBody.InspectLimit
+	limit := t.inspected
 	room := limit - len(t.seen)
 	t.seen = append(t.seen, piece[:min(len(piece), room)]...)
 	if end || len(t.seen) == limit {
@@ -193,7 +205,11 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 		return d, true
 	}
 	contentType, _ := t.req.Header("content-type")
-	lim := body.Limits{Args: t.p.args, Strict: t.p.conf.RequestBody.Strict && whole, Force: true}
+	lim := body.Limits{Args: t.p.args, Strict: t.p.conf.RequestBody.Strict && whole && !(t.odd && t.p.balanced()), Force: true}
+	if t.p.balanced() && isBinary(mediaTypeOf(contentType)) && looksBinary(text) {
+		t.req.Body = variables.Body{Raw: text, Length: len(text)} // for custom rules
+		return Decision{}, false
+	}
 	if t.kind == variables.None && t.p.balanced() && mediaTypeOf(contentType) != "multipart/form-data" {
 		var truncated bool
 		t.req.Body, truncated = readLoosely(contentType, text, lim)
@@ -216,10 +232,27 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 	return Decision{}, false
 }
 
+// contentCoding is the content codings of a message, of all its fields, in the
+// order in which they were applied; empty for none.
+func contentCoding(fields []variables.Pair) string {
+	var list []string
+	for i := range fields {
+		if !strings.EqualFold(fields[i].Name, "content-encoding") {
+			continue
+		}
+		for coding := range strings.SplitSeq(fields[i].Value, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				list = append(list, coding)
+			}
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
 // decode undoes the content coding of a body.
 func (t *Transaction) decode(text string, whole bool) (decoded string, d Decision, final bool) {
-	coding, ok := t.req.Header("content-encoding")
-	if !ok || coding == "" || strings.EqualFold(coding, "identity") {
+	coding := contentCoding(t.req.Headers)
+	if coding == "" {
 		return text, Decision{}, false
 	}
 	if t.p.conf.ContentEncoding == config.ContentEncodingRefuse {
@@ -345,11 +378,11 @@ func (t *Transaction) obey(jm *Judgement) Decision {
 
 // block reports a block, which detection only logs.
 func (t *Transaction) block(status int, o Outcome, reason string) Decision {
-	t.decided = true
 	if !t.p.prevents() {
-		t.report(Detected, reason)
+		t.report(Detected, reason) // and goes on
 		return Decision{}
 	}
+	t.decided = true
 	t.report(o, reason)
 	d := Decision{Action: Block, Status: status, Reason: "waf: " + reason}
 	if status == t.p.blocked {
@@ -362,9 +395,6 @@ func (t *Transaction) block(status int, o Outcome, reason string) Decision {
 // it says.
 func (t *Transaction) refuse(status int, reason string) Decision {
 	d := t.block(status, Refused, reason)
-	if d.Action == Pass {
-		t.decided = false // detection goes on
-	}
 	return d
 }
 
@@ -383,7 +413,7 @@ func (t *Transaction) failed(err error) Decision {
 func (t *Transaction) report(o Outcome, reason string) {
 	e := &t.event
 	e.Time, e.Trace, e.Policy, e.Mode = t.p.now(), t.client.Trace, t.p.conf.Name, t.p.conf.Mode
-	e.Outcome, e.Reason, e.Request, e.Hits, e.Duration = o, reason, &t.req, t.hits, t.took
+	e.Outcome, e.Reason, e.Request, e.Hits, e.Duration = o, reason, &t.req, t.hits, t.took+time.Since(t.since)
 	t.p.Metrics.count(e)
 	t.outcome = max(t.outcome, o)
 	t.p.log(e)

@@ -58,7 +58,7 @@ const blocksForScore = 949110
 // the score had asked for.
 func (w *weigher) weigh(jm *Judgement, r *variables.Request) {
 	jm.Unweighed = jm.Score
-	v := view{req: r, weigher: w}
+	v := view{req: r, weigher: w, work: maxWork, bytes: maxBytes}
 	less, left := 0, 0
 	for i := range jm.Matches {
 		m := &jm.Matches[i]
@@ -96,20 +96,36 @@ func (v *view) doubt(m *Match) string {
 		return ""
 	}
 	reason := ""
-	seen := false
+	asked := map[string]bool{}
 	for i := range m.Values {
-		for _, s := range v.subjects(&m.Values[i]) {
-			seen = true
+		name := m.Values[i].Variable
+		if asked[name] {
+			continue // all values of the name were looked at
+		}
+		asked[name] = true
+		list := v.subjects(&m.Values[i])
+		if v.work -= len(list); len(list) > maxSubjects || v.work < 0 {
+			return "" // too much to doubt
+		}
+		for _, s := range list {
+			if v.bytes -= len(s.text); v.bytes < 0 {
+				return ""
+			}
 			if reason = v.doubtOf(m, s); reason == "" {
 				return ""
 			}
 		}
 	}
-	if !seen {
-		return ""
-	}
 	return reason
 }
+
+// What a second opinion may cost: a request with more in it has none, and
+// what was found counts.
+const (
+	maxSubjects = 64        // values of one name
+	maxWork     = 1000      // values looked at, of all rules together
+	maxBytes    = 256 << 10 // bytes looked at, of all rules together
+)
 
 // subjects are the values of the request that a rule's variable names: all of
 // that name, since which of them it was is not told.

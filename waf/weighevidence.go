@@ -63,7 +63,7 @@ var attackForms = []evidence{
 	compiled("a handler of events", "on", `<[a-z!/][^<>]{0,400}?[\s/"'\x60\x00\x0c]on[a-z]{3,24}\s*=\s*["']?\s*[^\s"']|['"\x60]\s*/?\s*on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
 	compiled("a scheme that runs", "script:", `(?:j\s*a\s*v\s*a|vb|live)\s*script\s*:\s*(?:[^\s;v]|v[^o])`, false),
 	compiled("a document as data", "data:", `data:\s*(?:text/html|text/xml|application/xhtml|image/svg\+xml)[^,]{0,60},\s*(?:<|%3c|phn|pd)|data:text/html`, false),
-	compiled("an element that runs", "<object <embed <base <applet <meta <svg <math srcdoc <link xlink <frame", `<(?:object|embed|applet|base|frameset)\b|<meta\b[^>]{0,80}http-equiv\s*=\s*["']?\s*(?:refresh|set-cookie)|\bsrcdoc\s*=|<(?:animate|set)\b[^>]{0,200}attributename|xlink:href\s*=\s*["']?\s*(?:data|javascript)`, false),
+	compiled("an element that runs", "<object <embed <base <applet <meta <svg <math srcdoc <link xlink <frame <form", `<(?:object|embed|applet|base|frameset)\b|<form\b[^>]{0,80}\baction\s*=\s*["']?\s*(?:https?:)?//|<meta\b[^>]{0,80}http-equiv\s*=\s*["']?\s*(?:refresh|set-cookie)|\bsrcdoc\s*=|<(?:animate|set)\b[^>]{0,200}attributename|xlink:href\s*=\s*["']?\s*(?:data|javascript)`, false),
 	compiled("a style that runs", "expression( -moz-binding behavior", `:\s*expression\s*\(|-moz-binding|behaviou?r\s*:\s*url`, false),
 	compiled("a string of a script ended", "alert confirm prompt eval fetch document", `^[^\s'"<>]{0,32}['"\x60\\]?[)}\]]*\s*[-+;*^|&,?]+\s*(?:alert|confirm|prompt|eval|fetch|document|window|top|self)\b|^(?:alert|confirm|prompt|eval)\s*[(\x60]`, false),
 	// commands

@@ -30,6 +30,8 @@ type subject struct {
 // view is a request as the second opinion sees it. It remembers what it found
 // in texts, since many rules match the same one.
 type view struct {
+	work     int // values that may still be looked at
+	bytes    int // bytes that may still be looked at
 	req      *variables.Request
 	weigher  *weigher
 	hostile  map[string]string
@@ -125,6 +127,9 @@ var (
 	// Formulas of spreadsheets.
 	formula      = regexp.MustCompile(`^=[A-Z][A-Z.]+\(`)
 	functionName = regexp.MustCompile(`(?i)filter|where|expr|formula|^fn$|\bfunc|calc|equation|jql|cql`)
+	// Fields that are made for conditions: anywhere else a column in front is
+	// what an attacker puts there.
+	conditionName = regexp.MustCompile(`(?i)filter|where|expr|jql|cql|query|condition|constraint|^q$|search`)
 	// What ends a condition early belongs in none.
 	conditionEnd = regexp.MustCompile(`--|#|/\*|;\s*[a-z]+\s+[a-z]|\bselect\b|\bunion\b`)
 	// The beginning of documents of HTML and XML, and of pieces of them as
@@ -207,7 +212,7 @@ func isData(text string) bool {
 // language: its quotes are balanced and nothing ends it early.
 func isCondition(s subject) bool {
 	text := s.text
-	return (condition.MatchString(text) || functionName.MatchString(s.name) && function.MatchString(text) || formula.MatchString(text)) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
+	return (conditionName.MatchString(s.name) && condition.MatchString(text) || functionName.MatchString(s.name) && function.MatchString(text) || formula.MatchString(text)) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
 }
 
 func lower(text string) string { return strings.ToLower(text) }

@@ -76,7 +76,7 @@ func (v *validator) check(path string, s map[string]any, value any) {
 			}
 		case "required":
 			v.checkRequired(path, want.([]any), value)
-		case "items", "minItems":
+		case "items", "minItems", "maxItems":
 			v.checkList(path, keyword, want, value)
 		case "oneOf", "not":
 			v.checkLogic(path, keyword, want, value)
@@ -134,6 +134,8 @@ func (v *validator) checkList(path, keyword string, want, value any) {
 	case !ok:
 	case keyword == "minItems" && float64(len(list)) < want.(float64):
 		v.fail(path, "less than %v items", want)
+	case keyword == "maxItems" && float64(len(list)) > want.(float64):
+		v.fail(path, "more than %v items", want)
 	case keyword == "items":
 		for i, e := range list {
 			v.check(fmt.Sprintf("%s[%d]", path, i), want.(map[string]any), e)
