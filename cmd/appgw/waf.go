@@ -152,6 +152,9 @@ func (s *wafStage) OnResponseBody(piece []byte, end bool) l7.Verdict {
 
 func (s *wafStage) Done() { s.tx.Done() }
 
+// DropTrailers implements l7.TrailerDropper: nobody has looked at them.
+func (s *wafStage) DropTrailers() bool { return s.policy.Mode() == config.WAFPrevention }
+
 // Record implements l7.Recorder.
 func (s *wafStage) Record(r *telemetry.Record) {
 	r.WAFPolicy, r.WAFEvaluationTime = s.policy.Name(), int64(s.tx.Took())

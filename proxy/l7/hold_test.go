@@ -276,15 +276,20 @@ func TestABackendAnswersWithinAHeldBody(t *testing.T) {
 }
 
 func TestTrailersFollowAHeldBody(t *testing.T) {
-	for _, size := range []int{10, 200_000} {
-		body := testkit.Pattern(size)
+	for _, w := range []struct {
+		size     int
+		drop     bool
+		trailers int
+	}{{10, false, 1}, {200_000, false, 1}, {10, true, 0}, {200_000, true, 0}} {
+		body := testkit.Pattern(w.size)
 		s := holding(MaxHold)
+		s.noTrailers = w.drop
 		g, b := staged(t, s, nil)
 		c := testkit.Dial(t, g.addr)
 		text := request("PUT", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum") + inChunks(body, false)
 		go c.TrySend(strings.TrimSuffix(text, "\r\n")+"X-Sum: 1\r\n\r\n", soon)
 		e := testkit.DecodeEcho(t, c.ReadResponse("PUT").Content)
-		if e.BodyLen != int64(len(body)) || len(e.Trailers) != 1 || s.ends != 1 {
+		if e.BodyLen != int64(len(body)) || len(e.Trailers) != w.trailers || s.ends != 1 {
 			t.Errorf("%d bytes, trailers %v, %d ends; %d requests", e.BodyLen, e.Trailers, s.ends, b.RequestCount())
 		}
 	}

@@ -125,6 +125,13 @@ type Recorder interface {
 	Record(r *telemetry.Record)
 }
 
+// TrailerDropper is a Stage that has judged a request by its head and body:
+// fields that come behind them, which it has not seen, are not sent on.
+type TrailerDropper interface {
+	// DropTrailers reports whether request trailers are to be dropped.
+	DropTrailers() bool
+}
+
 // StageMaker makes the stages of exchanges; it belongs to a rule and lives
 // as long as its snapshot.
 type StageMaker interface {

@@ -29,7 +29,12 @@ type fakeStage struct {
 	answer  bytes.Buffer
 	answers int
 	done    int
+
+	noTrailers bool
 }
+
+// DropTrailers implements TrailerDropper.
+func (s *fakeStage) DropTrailers() bool { return s.noTrailers }
 
 // alone notes that two goroutines use the stage at a time.
 func (s *fakeStage) alone() func() {

@@ -113,3 +113,13 @@ func (s stages) done(r *telemetry.Record) {
 		s[i].Done()
 	}
 }
+
+// dropTrailers reports whether a stage wants request trailers dropped.
+func (s stages) dropTrailers() bool {
+	for i := range s {
+		if d, ok := s[i].Stage.(TrailerDropper); ok && d.DropTrailers() {
+			return true
+		}
+	}
+	return false
+}

@@ -188,7 +188,9 @@ func (f *flow) endUpload(u *upload) {
 	}
 	u.ending.Store(true)
 	var trailers httpmsg.Request
-	f.x.Trailers(&trailers.Fields)
+	if f.x.Trailers(&trailers.Fields); f.stages.dropTrailers() {
+		trailers.Reset(nil)
+	}
 	u.sendErr = f.up.SendEnd(&trailers.Fields)
 }
 
