@@ -9,9 +9,9 @@ import (
 	"gatehouse/internal/testkit"
 )
 
-// What is beyond inspectLimit streams: the backend has the beginning while the end is not sent yet.
+// Without strict, what is beyond inspectLimit streams: the backend has the beginning while the end is not sent yet.
 func TestLongBodiesStreamAfterInspection(t *testing.T) {
-	g := start(t, site+"    requestBody: {inspectLimit: 8KiB}\n", nil)
+	g := start(t, site+"    requestBody: {inspectLimit: 8KiB, strict: false}\n", nil)
 	body := "text=" + testkit.Pattern(200<<10)
 	for name, request := range map[string]string{"length": message("POST", "/up", body, isForm), "chunked": chunked("/up", body, 3000, isForm)} {
 		t.Run(name, func(t *testing.T) {
@@ -26,6 +26,17 @@ func TestLongBodiesStreamAfterInspection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With strict, no end of a form is unseen, however far behind inspectLimit.
+func TestNoEndIsUnseen(t *testing.T) {
+	g := start(t, site+"    requestBody: {inspectLimit: 8KiB}\n", nil)
+	c := testkit.Dial(t, g.web)
+	c.Send(message("POST", "/up", "text="+testkit.Pattern(200<<10)+"&"+attack, isForm))
+	if r, _ := c.ReadFinal("POST"); r.StatusCode != 403 {
+		t.Errorf("%s, want 403", r.Status)
+	}
+	g.untouched()
 }
 
 // Until the body is judged, nobody is dialled.
