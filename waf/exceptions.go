@@ -12,6 +12,14 @@ import (
 // ruleRange is rules by number, both included.
 type ruleRange struct{ from, to int }
 
+// String is the range as directives want it.
+func (r ruleRange) String() string {
+	if r.from == r.to {
+		return strconv.Itoa(r.from)
+	}
+	return strconv.Itoa(r.from) + "-" + strconv.Itoa(r.to)
+}
+
 // exception has managed rules skip whole requests (Azure: exceptions). It is
 // decided here and not by a rule, so that its texts mean nothing but
 // themselves.
@@ -24,27 +32,13 @@ type exception struct {
 func newExceptions(s *config.RuleSet) (list []exception) {
 	for i := range s.Exceptions {
 		x := &s.Exceptions[i]
-		e := exception{conf: x}
+		e := exception{conf: x, rules: namedRules(s, x.Rules, x.Groups)}
 		if x.Operator == config.CompareIPMatch {
 			e.addresses = cidr.Set(x.Prefixes)
-		}
-		for _, text := range ruleLists(x.Rules, x.Groups) {
-			e.rules = append(e.rules, rangeOf(text))
 		}
 		list = append(list, e)
 	}
 	return list
-}
-
-// rangeOf reads "942100" or "942000-942999".
-func rangeOf(text string) ruleRange {
-	from, to, ok := strings.Cut(text, "-")
-	if !ok {
-		to = from
-	}
-	a, _ := strconv.Atoi(from)
-	b, _ := strconv.Atoi(to)
-	return ruleRange{a, b}
 }
 
 // skipped are the rules that are not asked about a request.

@@ -2,40 +2,54 @@ package waf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatehouse/config"
+	"gatehouse/waf/azure"
 )
 
 // managedRange are the rules that look for something: those before decide how
 // a request is read, those behind decide on the score.
-const managedRange = "911000-948999"
+var managedRange = ruleRange{911000, 948999}
 
-// exclusions hides parts of requests from rules.
-func (w *ruleWriter) exclusions(s *config.RuleSet) {
+// exclusions hides parts of requests from rules, where they are not left out
+// anyway.
+func (w *ruleWriter) exclusions(s *config.RuleSet, changes ruleChanges) {
 	for i := range s.Exclusions {
 		x := &s.Exclusions[i]
-		for _, rules := range ruleLists(x.Rules, x.Groups) {
+		for _, r := range namedRules(s, x.Rules, x.Groups) {
+			if changes[r.from].is(ruleOff) {
+				continue
+			}
 			for _, target := range excluded(x) {
-				w.linef(`SecRuleUpdateTargetById %s "%s"`, rules, target)
+				w.linef(`SecRuleUpdateTargetById %s "%s"`, r, target)
 			}
 		}
 	}
 }
 
-// ruleLists are the rules that an exclusion or exception names, as
-// SecRuleUpdateTargetById and ctl:ruleRemoveById want them.
-func ruleLists(rules []int, groups []string) (list []string) {
+// namedRules are the rules that an exclusion or exception names: all managed
+// rules if it names none.
+func namedRules(s *config.RuleSet, rules []int, groups []string) (list []ruleRange) {
 	if len(rules) == 0 && len(groups) == 0 {
-		return []string{managedRange}
+		return []ruleRange{managedRange}
 	}
+	set := azureSet(s)
+	var ids []int
 	for _, id := range rules {
-		list = append(list, fmt.Sprint(id))
+		ids = append(ids, rulesOf(id, set)...)
 	}
-	for _, g := range groups {
-		if r := rangeOfGroup(g); r != "" {
-			list = append(list, r)
+	for _, name := range groups {
+		if g, ok := azure.FindGroup(name); ok && set == nil {
+			list = append(list, ruleRange{g.From, g.To})
+			continue
 		}
+		ids = append(ids, rulesOfGroup(name, set)...)
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		list = append(list, ruleRange{id, id})
 	}
 	return list
 }

@@ -229,13 +229,13 @@ func (p *Policy) Rules() (list []RuleState) {
 	for _, r := range managedRules() {
 		s := RuleState{ID: r.ID, Group: groupOf(r.ID), Level: levelOf(r.Tags), Phase: r.Phase, Severity: r.Severity,
 			Message: r.Msg, State: "off", Action: "anomaly", Indexed: indexed[r.ID]}
-		switch changes[r.ID] {
-		case ruleLogged:
+		switch c := changes[r.ID]; {
+		case c.is(ruleLogged):
 			s.Action = "log"
-		case ruleBlocks:
+		case c.is(ruleBlocks):
 			s.Action = "block"
 		}
-		if p.judge.rules[r.ID] != nil && (changes[r.ID] == ruleEnabled || s.Level <= p.conf.RuleSet.DetectionParanoia) {
+		if p.judge.rules[r.ID] != nil && (changes[r.ID].is(ruleEnabled) || s.Level <= p.conf.RuleSet.DetectionParanoia) {
 			s.State = "on"
 		}
 		list = append(list, s)

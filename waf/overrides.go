@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -13,12 +14,31 @@ import (
 type ruleChange uint8
 
 const (
-	ruleKept    ruleChange = iota
-	ruleOff                // left out
-	ruleLogged             // without its score
-	ruleBlocks             // blocks by itself
-	ruleEnabled            // on although it is above the paranoia level
+	ruleOff     ruleChange = 1 << iota // left out
+	ruleLogged                         // without its score
+	ruleBlocks                         // blocks by itself
+	ruleEnabled                        // on although it is above the paranoia level
 )
+
+// is reports whether a change is of that kind, among others.
+func (c ruleChange) is(kind ruleChange) bool { return c&kind != 0 }
+
+// override is what an override makes of a rule that the rule set has as c.
+func (c ruleChange) override(o *config.RuleOverride) ruleChange {
+	if o.State == config.OverrideDisabled || o.Action == config.OverrideOff {
+		return ruleOff
+	}
+	if o.State == config.OverrideEnabled {
+		c = c&^ruleOff | ruleEnabled
+	}
+	switch o.Action {
+	case config.OverrideLog:
+		c |= ruleLogged
+	case config.OverrideBlock:
+		c |= ruleBlocks
+	}
+	return c
+}
 
 // ruleChanges are the changes by rule, in numbers of the Core Rule Set.
 type ruleChanges map[int]ruleChange
@@ -36,20 +56,10 @@ func changesOf(s *config.RuleSet) ruleChanges {
 			changes[id] = ruleOff
 		}
 	}
+	asTheSetHasThem := maps.Clone(changes)
 	for _, o := range orderedOverrides(s) {
 		for _, id := range overridden(&o, set) {
-			switch {
-			case o.State == config.OverrideDisabled || o.Action == config.OverrideOff:
-				changes[id] = ruleOff
-			case o.Action == config.OverrideLog:
-				changes[id] = ruleLogged
-			case o.Action == config.OverrideBlock:
-				changes[id] = ruleBlocks
-			case o.State == config.OverrideEnabled:
-				changes[id] = ruleEnabled
-			default:
-				delete(changes, id)
-			}
+			changes[id] = asTheSetHasThem[id].override(&o)
 		}
 	}
 	return changes
@@ -94,27 +104,33 @@ func orderedOverrides(s *config.RuleSet) []config.RuleOverride {
 	return list
 }
 
-// overridden are the rules that an override is about. An Azure set's numbers
-// are translated; so are its groups.
+// overridden are the rules that an override is about.
 func overridden(o *config.RuleOverride, set *azure.Set) []int {
-	switch {
-	case o.Rule != 0 && set != nil:
-		if ids, _, ok := set.CRS(strconv.Itoa(o.Rule)); ok {
-			return ids
-		}
-		return []int{o.Rule}
-	case o.Rule != 0:
-		return []int{o.Rule}
-	case set != nil:
-		if ids, ok := set.IDs(o.Group); ok {
+	if o.Rule != 0 {
+		return rulesOf(o.Rule, set)
+	}
+	return rulesOfGroup(o.Group, set)
+}
+
+// rulesOf are the rules that stand for a number in a policy: where it names an
+// Azure set that has such a rule, those that the rule is translated to.
+func rulesOf(id int, set *azure.Set) []int {
+	if set != nil {
+		if ids, _, ok := set.CRS(strconv.Itoa(id)); ok {
 			return ids
 		}
 	}
-	return rulesOfGroup(o.Group)
+	return []int{id}
 }
 
-// rulesOfGroup are the managed rules of a group, by any of its names.
-func rulesOfGroup(name string) (ids []int) {
+// rulesOfGroup are the managed rules of a group, by any of its names; in a
+// policy that names an Azure set, those that the set's rules are translated to.
+func rulesOfGroup(name string, set *azure.Set) (ids []int) {
+	if set != nil {
+		if ids, ok := set.IDs(name); ok {
+			return ids
+		}
+	}
 	g, ok := azure.FindGroup(name)
 	if !ok {
 		return nil
@@ -133,15 +149,6 @@ func groupOf(id int) string {
 		return g.Short
 	}
 	return "other"
-}
-
-// rangeOfGroup is a group as a range of numbers; empty when there is no such
-// group.
-func rangeOfGroup(name string) string {
-	if g, ok := azure.FindGroup(name); ok {
-		return strconv.Itoa(g.From) + "-" + strconv.Itoa(g.To)
-	}
-	return ""
 }
 
 // azureNotes say what a policy asks for in the name of an Azure set and gets

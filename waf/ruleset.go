@@ -61,11 +61,12 @@ func newRuleset(c *config.WAFPolicy) (*ruleset, error) {
 	if c.RuleSet.Profile == config.ProfileBalanced {
 		w.text(balancedBefore)
 	}
-	w.crs(files, changesOf(&c.RuleSet), &c.RuleSet)
+	changes := changesOf(&c.RuleSet)
+	w.crs(files, changes, &c.RuleSet)
 	if c.RuleSet.Profile == config.ProfileBalanced {
 		w.text(balancedAfter)
 	}
-	w.exclusions(&c.RuleSet)
+	w.exclusions(&c.RuleSet, changes)
 	if c.ResponseBody.Inspect {
 		w.text("# with the rules about responses") // other rules are another engine
 	}
@@ -227,23 +228,31 @@ func (w *ruleWriter) crs(files []crsFile, changes ruleChanges, s *config.RuleSet
 		}
 		for _, d := range f.rules {
 			switch {
-			case d.Rule != nil && changes[d.Rule.ID] == ruleLogged:
-				w.rule(d.Rule, unscored)
-			case d.Rule != nil && changes[d.Rule.ID] != ruleOff && changes[d.Rule.ID] != ruleEnabled:
-				w.rule(d.Rule, func(raw string) string { return raw })
+			case d.Rule != nil && !changes[d.Rule.ID].is(ruleOff|ruleEnabled):
+				w.rule(d.Rule, changes[d.Rule.ID], s)
 			case d.Name == "SecMarker":
 				w.linef("SecMarker %q", d.Text)
 			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(changes)) {
-		if changes[id] == ruleBlocks {
+		if c := changes[id]; c.is(ruleBlocks) && !c.is(ruleOff) {
 			w.linef(`SecRuleUpdateActionById %d "deny,status:403"`, id)
 		}
 	}
 }
 
-func (w *ruleWriter) rule(r *seclang.Rule, edit func(string) string) {
+// rule writes a rule with the links of its chain.
+func (w *ruleWriter) rule(r *seclang.Rule, c ruleChange, s *config.RuleSet) {
+	edit := func(raw string) string {
+		if c.is(ruleLogged) {
+			raw = unscored(raw)
+		}
+		if c.is(ruleEnabled) { // with a score that counts
+			raw = levelOfScore.ReplaceAllString(raw, "${1}"+strconv.Itoa(s.Paranoia))
+		}
+		return raw
+	}
 	w.text(edit(r.Raw))
 	for i := range r.Chain {
 		w.text(edit(r.Chain[i].Raw))
@@ -256,17 +265,14 @@ var scoring = regexp.MustCompile(`,\s*setvar:'?tx\.[a-z_]*score[a-z0-9_]*=\+[^',
 // unscored takes the score from a rule.
 func unscored(raw string) string { return scoring.ReplaceAllString(raw, "") }
 
-var levelOfScore = regexp.MustCompile(`(tx\.inbound_anomaly_score_pl)[1-4]`)
+var levelOfScore = regexp.MustCompile(`(tx\.(?:in|out)bound_anomaly_score_pl)[1-4]`)
 
 // enabled writes the rules that are on although they are above the paranoia
-// level: behind the rules of all levels, with a score that counts.
+// level, behind the rules of all levels.
 func (w *ruleWriter) enabled(changes ruleChanges, s *config.RuleSet) {
 	for _, r := range managedRules() {
-		if changes[r.ID] != ruleEnabled {
-			continue
+		if c := changes[r.ID]; c.is(ruleEnabled) && !c.is(ruleOff) {
+			w.rule(r, c, s)
 		}
-		w.rule(r, func(raw string) string {
-			return levelOfScore.ReplaceAllString(raw, "${1}"+strconv.Itoa(s.Paranoia))
-		})
 	}
 }

@@ -26,7 +26,7 @@ func unknownRules(s *config.RuleSet) (errs []error) {
 			}
 		}
 		for _, g := range groups {
-			if len(rulesOfGroup(g)) == 0 && (set == nil || !groupInSet(set, g)) {
+			if len(rulesOfGroup(g, nil)) == 0 && (set == nil || !groupInSet(set, g)) {
 				errs = append(errs, fmt.Errorf("ruleSet.%s: there is no group %q; `appgw waf rules` lists them", path, g))
 			}
 		}
