@@ -4,9 +4,9 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
-	"os"
 
 	"gatehouse/config"
+	"gatehouse/internal/smallfile"
 	"gatehouse/waf/challenge"
 )
 
@@ -16,7 +16,7 @@ func newChallenger(c *config.WAFPolicy, secret []byte) (*challenge.Challenger, e
 		return nil, nil
 	}
 	if name := c.JSChallenge.SecretFile; name != "" {
-		data, err := os.ReadFile(name)
+		data, err := smallfile.Read(name, 4<<10)
 		if err != nil {
 			return nil, fmt.Errorf("jsChallenge.secretFile: %w", err)
 		}

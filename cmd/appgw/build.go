@@ -26,6 +26,7 @@ import (
 	"gatehouse/health"
 	"gatehouse/health/probe"
 	"gatehouse/internal/cidr"
+	"gatehouse/internal/smallfile"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
 	"gatehouse/proxy"
@@ -269,7 +270,7 @@ func (b *build) loadSecret() {
 		return
 	}
 	b.depend(file)
-	data, err := readBounded(file, 4<<10)
+	data, err := smallfile.Read(file, 4<<10)
 	switch {
 	case err != nil:
 		b.fail("affinity.secretFile", "%w", err)
@@ -393,7 +394,7 @@ func (b *build) loadPages(path string, files map[int]string) map[int]*l7.Page {
 	pages := map[int]*l7.Page{}
 	for status, file := range files {
 		b.depend(file)
-		body, err := readBounded(file, maxPage)
+		body, err := smallfile.Read(file, maxPage)
 		if err != nil {
 			b.fail(fmt.Sprintf("%s.%d", path, status), "%w", err)
 			continue
@@ -405,20 +406,6 @@ func (b *build) loadPages(path string, files map[int]string) map[int]*l7.Page {
 		pages[status] = &l7.Page{ContentType: kind, Body: body}
 	}
 	return pages
-}
-
-// readBounded reads a whole file of at most max bytes.
-func readBounded(file string, max int64) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && int64(len(data)) > max {
-		err = fmt.Errorf("%s is larger than %d bytes", file, max)
-	}
-	return data, err
 }
 
 // addListeners compiles the listeners and binds the addresses that are new.
@@ -607,7 +594,7 @@ func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
 		return t, nil
 	}
 	b.depend(s.TLS.CAFile)
-	pem, err := readBounded(s.TLS.CAFile, 1<<20)
+	pem, err := smallfile.Read(s.TLS.CAFile, 1<<20)
 	if err != nil {
 		return nil, err
 	}

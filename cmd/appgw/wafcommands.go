@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/smallfile"
 	"gatehouse/proxy/http1"
 	"gatehouse/waf"
 )
@@ -214,7 +215,7 @@ func (q *wafQuestion) read(stdin io.Reader) (head, data []byte, err error) {
 	if q.request == "-" {
 		raw, err = io.ReadAll(io.LimitReader(stdin, 16<<20))
 	} else {
-		raw, err = readBounded(q.request, 16<<20)
+		raw, err = smallfile.Read(q.request, 16<<20)
 	}
 	if err != nil {
 		return nil, nil, err

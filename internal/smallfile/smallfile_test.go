@@ -1,0 +1,27 @@
+package smallfile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestReadIsBounded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := Read(file, 5); string(data) != "12345" || err != nil {
+		t.Errorf("as long as it may be: %q, %v", data, err)
+	}
+	if data, err := Read(file, 4); data != nil || err == nil || !strings.Contains(err.Error(), file+" is larger than 4 bytes") {
+		t.Errorf("too long: %q, %v", data, err)
+	}
+	if _, err := Read("/dev/zero", 4); err == nil {
+		t.Error("a file without end is read")
+	}
+	if _, err := Read(file+".not", 5); !os.IsNotExist(err) {
+		t.Errorf("one that is not there: %v", err)
+	}
+}
