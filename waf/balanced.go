@@ -18,7 +18,7 @@ var balancedContentTypes = []string{
 	"application/geo+json", "application/activity+json", "application/jose+json", "application/fhir+json", "application/manifest+json",
 	// what browsers report by themselves, and sendBeacon
 	"application/csp-report", "application/reports+json", "text/plain", "text/ping",
-	// what is no text: rules look at its head only
+	// what is no text
 	"application/octet-stream", "application/grpc", "application/grpc+proto", "application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text",
 	"application/protobuf", "application/x-protobuf", "application/vnd.google.protobuf", "application/x-msgpack", "application/msgpack", "application/cbor",
 	"application/pdf", "application/zip", "application/gzip", "application/x-gzip", "application/x-tar", "application/vnd.docker.image.rootfs.diff.tar.gzip",

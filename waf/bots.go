@@ -14,18 +14,22 @@ func (t *Transaction) bots() (d Decision, final bool) {
 	}
 	agent, _ := t.req.Header("user-agent")
 	v := t.p.classifier.Classify(agent, t.client.Addr.Addr())
+	status := t.p.blocked
+	if v.Pending {
+		status = 503 // soon it is known who it is: a genuine crawler comes back
+	}
 	switch action := botAction(conf, v.Class); {
 	case v.ID == "" || action == config.BotAllow || action == config.BotOff:
 		return Decision{}, false
 	case action == config.BotLog:
 		t.hits = append(t.hits, CustomMatch{Rule: v.ID, Action: "log", Why: []string{v.Name + ": " + v.Reason}})
 		return Decision{}, false
-	case action == config.BotJSChallenge:
+	case action == config.BotJSChallenge && !v.Pending:
 		return t.challenge(v.ID)
 	default:
 		t.hits = append(t.hits, CustomMatch{Rule: v.ID, Action: "block", Why: []string{v.Name + ": " + v.Reason}})
 		t.event.Custom = v.ID
-		d = t.block(t.p.blocked, Blocked, "bot "+v.ID+": "+v.Reason)
+		d = t.block(status, Blocked, "bot "+v.ID+": "+v.Reason)
 		return d, d.Action != Pass
 	}
 }

@@ -3,14 +3,13 @@ package waf
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/internal/smallfile"
 	"gatehouse/waf/body"
 	"gatehouse/waf/bot"
 	"gatehouse/waf/challenge"
@@ -59,8 +58,6 @@ type Options struct {
 	// Secret is what challenges are signed with where the policy names no
 	// file.
 	Secret []byte
-	// Logger is for the firewall's own troubles; if nil, they are not logged.
-	Logger *slog.Logger
 	// Previous is the policy of the same name in the configuration before,
 	// whose engine is used again if the rules are the same, and whose rate
 	// limits go on. May be nil.
@@ -83,7 +80,7 @@ func Compile(c *config.WAFPolicy, o Options) (*Policy, error) {
 	var errs []error
 	if name := c.BlockResponse.BodyFile; name != "" {
 		var err error
-		if file, err = os.ReadFile(name); err != nil {
+		if file, err = smallfile.Read(name, 1<<20); err != nil {
 			errs = append(errs, fmt.Errorf("blockResponse.bodyFile: %w", err))
 		}
 	}

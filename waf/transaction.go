@@ -115,7 +115,10 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 			t.limit = int64(conf.FileLimit)
 		}
 		if m.Body == httpmsg.BodyLength && m.ContentLength > t.limit {
-			return t.refuse(413, fmt.Sprintf("body of %d bytes is larger than %d", m.ContentLength, t.limit))
+			t.over = true
+			if d := t.block(413, Refused, fmt.Sprintf("body of %d bytes is larger than %d", m.ContentLength, t.limit)); d.Action != Pass {
+				return d
+			}
 		}
 	}
 	if !conf.Inspect || streams(mediaType) {
@@ -155,7 +158,7 @@ func (t *Transaction) Body(piece []byte, end bool) Decision {
 	}
 	if t.limit > 0 && t.received > t.limit && !t.over {
 		t.over = true
-		if d := t.refuse(413, fmt.Sprintf("body is larger than %d bytes", t.limit)); d.Action != Pass {
+		if d := t.block(413, Refused, fmt.Sprintf("body is larger than %d bytes", t.limit)); d.Action != Pass {
 			return d
 		}
 	}
@@ -218,7 +221,7 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 	}
 	b, truncated, refused := body.Parse(t.kind, contentType, text, lim)
 	if refused != nil {
-		if d := t.refuse(refused.Status, refused.Reason); d.Action != Pass {
+		if d := t.block(refused.Status, Refused, refused.Reason); d.Action != Pass {
 			return d, true
 		}
 		lim.Strict = false
@@ -256,11 +259,11 @@ func (t *Transaction) decode(text string, whole bool) (decoded string, d Decisio
 		return text, Decision{}, false
 	}
 	if t.p.conf.ContentEncoding == config.ContentEncodingRefuse {
-		d = t.refuse(415, "body with content coding "+coding)
+		d = t.block(415, Refused, "body with content coding "+coding)
 		return text, d, d.Action != Pass
 	}
 	if !whole {
-		d = t.refuse(413, "body with content coding "+coding+" is larger than what is inspected")
+		d = t.block(413, Refused, "body with content coding "+coding+" is larger than what is inspected")
 		return text, d, d.Action != Pass
 	}
 	data, err := body.Decode(coding, []byte(text), body.DecodeLimits{Size: t.p.conf.RequestBody.MaxSize})
@@ -269,7 +272,7 @@ func (t *Transaction) decode(text string, whole bool) (decoded string, d Decisio
 		if r, ok := errors.AsType[*body.Refusal](err); ok {
 			status = r.Status
 		}
-		d = t.refuse(status, "content coding "+coding+": "+err.Error())
+		d = t.block(status, Refused, "content coding "+coding+": "+err.Error())
 		return text, d, d.Action != Pass
 	}
 	return string(data), Decision{}, false
@@ -338,7 +341,8 @@ func (t *Transaction) judge() Decision {
 func (t *Transaction) verify(jm *Judgement) {
 	plain, err := t.p.judge.request(t.client.Trace, &t.req, t.skip, nil, false)
 	if err != nil {
-		return // it is counted when it happens without sampling, too
+		t.p.Metrics.Errors.Add(1) // the first judgement stands
+		return
 	}
 	t.p.Metrics.Verified.Add(1)
 	if !jm.equals(&plain) {
@@ -388,13 +392,6 @@ func (t *Transaction) block(status int, o Outcome, reason string) Decision {
 	if status == t.p.blocked {
 		d.Page = t.p.page
 	}
-	return d
-}
-
-// refuse reports a body that is not let pass for what it is rather than what
-// it says.
-func (t *Transaction) refuse(status int, reason string) Decision {
-	d := t.block(status, Refused, reason)
 	return d
 }
 

@@ -328,6 +328,58 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
+// While its name is looked up, a crawler is asked to come back where others of
+// its class are turned away.
+func TestACrawlerThatIsNotKnownYetComesBack(t *testing.T) {
+	for _, action := range []config.BotAction{config.BotBlock, config.BotJSChallenge} {
+		c := bot.New(bot.Options{Resolver: names{}})
+		defer c.Close()
+		p, err := Compile(conf(func(c *config.WAFPolicy) {
+			c.BotRules = config.BotRules{Enabled: true, Bad: config.BotBlock, Good: config.BotAllow, Unknown: action}
+		}), Options{Bots: c, Secret: make([]byte, 32), Others: sharedEngines()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		ask := func(agent string) Decision {
+			tx := p.Begin(Client{Addr: netip.MustParseAddrPort("198.51.100.7:1"), Proto: "HTTP/1.1"})
+			defer tx.Done()
+			return tx.Head(message("GET / HTTP/1.1\nHost: shop.example\nAccept: */*\nUser-Agent: " + agent))
+		}
+		if d := ask("curl/8.5.0"); d.Action != Block || d.Status != 403 {
+			t.Errorf("%v, a tool: %+v", action, d)
+		}
+		google := "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+		if d := ask(google); d.Action != Block || d.Status != 503 {
+			t.Errorf("%v, at first: %+v", action, d)
+		}
+	}
+}
+
+// A length over the limit is reported once in detection, and the beginning is
+// inspected all the same.
+func TestALengthOverTheLimitIsReportedOnce(t *testing.T) {
+	p, log := newPolicy(t, func(c *config.WAFPolicy) {
+		c.Mode, c.RequestBody.InspectLimit, c.RequestBody.MaxSize = config.WAFDetection, 8<<10, 16<<10
+	})
+	const form = "POST / HTTP/1.1" + browserHead + "\nContent-Type: application/x-www-form-urlencoded\nContent-Length: 20000"
+	if d, _ := pass(p, form, "a=%3Cscript%3Ealert(1)%3C/script%3E&b="+strings.Repeat("c", 20000-38)); d.Action != Pass {
+		t.Errorf("got %+v", d)
+	}
+	var larger, attacks int
+	for _, e := range log.list {
+		if strings.Contains(e.Reason, "larger than") {
+			larger++
+		}
+		if e.RuleID == 949110 {
+			attacks++
+		}
+	}
+	if larger != 1 || attacks != 1 {
+		t.Errorf("the length is reported %d times, the attack %d times", larger, attacks)
+	}
+}
+
 // TestAFailingEngineIsNeverSilent takes the engine away.
 func TestAFailingEngineIsNeverSilent(t *testing.T) {
 	for _, tc := range []struct {
@@ -442,6 +494,10 @@ func TestVerifyJudgesTwice(t *testing.T) {
 	defer func() { p.judge = whole }()
 	if d, _ := pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, ""); d.Action != Block || p.Metrics.Differences.Load() != 1 {
 		t.Errorf("a wrong index: %+v, %d differences", d, p.Metrics.Differences.Load())
+	}
+	p.judge = &judge{requests: whole.requests, rules: whole.rules} // without an engine
+	if d, _ := pass(p, "GET /?q=chairs HTTP/1.1"+browserHead, ""); d.Action != Pass || p.Metrics.Errors.Load() != 1 {
+		t.Errorf("an engine that fails to verify: %+v, %d errors", d, p.Metrics.Errors.Load())
 	}
 }
 

@@ -51,7 +51,6 @@ func (b *build) policyOptions(c *config.WAFPolicy) waf.Options {
 				log.Append(uint32(e.Request.Client.Port()), line)
 			}
 		}
-		o.Logger = b.app.log
 		if c.BotRules.Enabled {
 			o.Bots = b.app.botClassifier()
 		}

@@ -2,7 +2,6 @@ package index
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -330,10 +329,6 @@ func (l *link) namesIn(from collection) (list []string) {
 	}
 	return list
 }
-
-// Constants are the variables of the transaction that do not depend on the
-// message, as the rules have set them for a request that nothing matches.
-func (ix *Index) Constants() map[string]string { return maps.Clone(ix.constants) }
 
 // Rules are the rules that the index decides on, in order.
 func (ix *Index) Rules() []int {
