@@ -129,28 +129,14 @@ type Value struct {
 // Without the index, the rule engine is always asked.
 func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
 	defer contain(&err)
-	if useIndex {
-		e.Run(j.requests, r, nil)
-		for _, s := range skip {
-			e.Leave(s.from, s.to)
-		}
-		if e.Clean() {
-			return Judgement{}, nil
-		}
+	if useIndex && clean(j.requests, r, nil, skip, e) {
+		return Judgement{}, nil
 	}
-	tx, err := j.engine.begin(id, r)
+	tx, err := j.begin(id, r, skip, e, useIndex)
 	if err != nil {
 		return Judgement{}, err
 	}
 	defer tx.Close()
-	for _, s := range skip {
-		tx.RemoveRuleByIDRange(s.from, s.to)
-	}
-	if useIndex {
-		for id := range e.Skippable {
-			tx.RemoveRuleByID(id)
-		}
-	}
 	if err := j.engine.request(tx); err != nil {
 		return Judgement{}, err
 	}
@@ -165,22 +151,41 @@ func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *in
 // only what they prepare for those about responses.
 func (j *judge) response(id string, r *variables.Request, p *variables.Response, skip []ruleRange, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
 	defer contain(&err)
-	if useIndex {
-		e.Run(j.responses, r, p)
-		for _, s := range skip {
-			e.Leave(s.from, s.to)
-		}
-		if e.Clean() {
-			return Judgement{}, nil
-		}
+	if useIndex && clean(j.responses, r, p, skip, e) {
+		return Judgement{}, nil
 	}
-	tx, err := j.engine.begin(id, r)
+	tx, err := j.begin(id, r, skip, e, useIndex)
 	if err != nil {
 		return Judgement{}, err
 	}
 	defer tx.Close()
 	for _, id := range j.requests.Rules() {
 		tx.RemoveRuleByID(id)
+	}
+	if err := j.engine.request(tx); err != nil {
+		return Judgement{}, err
+	}
+	if err := j.engine.response(tx, p); err != nil {
+		return Judgement{}, err
+	}
+	return j.judgement(tx, "blocking_outbound_anomaly_score"), nil
+}
+
+// clean asks an index whether no rule can match but those that are skipped.
+func clean(ix *index.Index, r *variables.Request, p *variables.Response, skip []ruleRange, e *index.Evaluation) bool {
+	e.Run(ix, r, p)
+	for _, s := range skip {
+		e.Leave(s.from, s.to)
+	}
+	return e.Clean()
+}
+
+// begin begins a transaction of the rule engine without the rules that are
+// skipped and, after clean, those that cannot match.
+func (j *judge) begin(id string, r *variables.Request, skip []ruleRange, e *index.Evaluation, useIndex bool) (transaction, error) {
+	tx, err := j.engine.begin(id, r)
+	if err != nil {
+		return tx, err
 	}
 	for _, s := range skip {
 		tx.RemoveRuleByIDRange(s.from, s.to)
@@ -190,13 +195,7 @@ func (j *judge) response(id string, r *variables.Request, p *variables.Response,
 			tx.RemoveRuleByID(id)
 		}
 	}
-	if err := j.engine.request(tx); err != nil {
-		return Judgement{}, err
-	}
-	if err := j.engine.response(tx, p); err != nil {
-		return Judgement{}, err
-	}
-	return j.judgement(tx, "blocking_outbound_anomaly_score"), nil
+	return tx, nil
 }
 
 // contain makes an error of a bug that a message ran into.
