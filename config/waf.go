@@ -264,7 +264,7 @@ type BotRules struct {
 	Enabled bool      // default false
 	Bad     BotAction // falsified identities, scanners; default block
 	Good    BotAction // verified crawlers; default allow
-	Unknown BotAction // the others that say they are programs; default log
+	Unknown BotAction // the others that say they are programs; default log. 503 instead of 403 or a challenge while a crawler's name is looked up
 }
 
 // BotAction is what becomes of a bot.
