@@ -19,7 +19,7 @@ type bench struct {
 	log     *wafLog
 	logging *gate // before the listener that only logs
 	acting  *gate // before the listener that blocks
-	ignored *ignored
+	ignored ignored
 	tests   []*test.FTWTest
 }
 
@@ -82,12 +82,8 @@ func (b *bench) summary(passed, failed int, took time.Duration) {
 	ignored := len(b.ignored.tests())
 	fmt.Printf("Core Rule Set: %d tests in %v: %d passed, %d failed, %d ignored\n",
 		passed+failed+ignored, took.Round(time.Second), passed, failed, ignored)
-	for _, g := range b.ignored.groups() {
-		what := "ignored"
-		if g.Status != 0 {
-			what = fmt.Sprint("refused with ", g.Status)
-		}
-		fmt.Printf("  %2d %s: %s\n", len(g.Tests), what, g.Reason)
+	for _, g := range b.ignored {
+		fmt.Printf("  %2d ignored: %s\n", len(g.Tests), g.Reason)
 	}
 }
 
@@ -133,33 +129,42 @@ func (b *bench) prevention(t *testing.T) {
 	}
 }
 
-// refused sends what is ignored because the gateway refuses it.
+// refused sends what overrides.yaml says that the gateway refuses.
 func (b *bench) refused(t *testing.T) {
 	rc := runnerConfig(t, b.acting, ftwconfig.CloudRunMode)
-	for _, g := range b.ignored.Refused {
-		for _, name := range g.Tests {
-			if _, err := b.log.next(); err != nil {
-				t.Fatal(err)
-			}
-			before := b.backend.received.Load()
-			problem := run(rc, b.expecting(t, name, schema.Output{Status: g.Status}))
-			if status := b.acting.lastStatus(); status != g.Status || problem != "" {
-				t.Errorf("%s: status %d, want %d (%s)", name, status, g.Status, problem)
-			}
-			if n := b.backend.received.Load() - before; n > 0 {
-				t.Errorf("%s: %d bytes have reached the backend", name, n)
-			}
-			if list, err := b.log.next(); err != nil || len(list) > 0 {
-				t.Errorf("%s: the firewall has seen it: %v, %v", name, list, err)
+	for _, o := range overrides(t) {
+		for _, id := range o.TestIds {
+			if o.Output.Status != 0 {
+				b.reachesNothing(t, rc, fmt.Sprint(o.RuleId, "-", id), o.Output.Status)
 			}
 		}
+	}
+}
+
+// reachesNothing sends a test, which must get the status before any rule or
+// backend has seen it.
+func (b *bench) reachesNothing(t *testing.T, rc *ftwconfig.RunnerConfig, name string, status int) {
+	t.Helper()
+	if _, err := b.log.next(); err != nil {
+		t.Fatal(err)
+	}
+	before := b.backend.received.Load()
+	problem := run(rc, b.expecting(t, name, schema.Output{Status: status}))
+	if got := b.acting.lastStatus(); got != status || problem != "" {
+		t.Errorf("%s: status %d, want %d (%s)", name, got, status, problem)
+	}
+	if n := b.backend.received.Load() - before; n > 0 {
+		t.Errorf("%s: %d bytes have reached the backend", name, n)
+	}
+	if list, err := b.log.next(); err != nil || len(list) > 0 {
+		t.Errorf("%s: the firewall has seen it: %v, %v", name, list, err)
 	}
 }
 
 // scored sends what is ignored because its rule only reports a score.
 func (b *bench) scored(t *testing.T) {
 	rc := runnerConfig(t, b.logging, ftwconfig.DefaultRunMode)
-	for _, g := range b.ignored.Scored {
+	for _, g := range b.ignored {
 		for _, name := range g.Tests {
 			if problem := run(rc, b.expecting(t, name, schema.Output{Status: 200})); problem != "" {
 				t.Errorf("%s: %s", name, problem)
@@ -171,14 +176,12 @@ func (b *bench) scored(t *testing.T) {
 	}
 }
 
-// overridden runs the tests of overrides.yaml as the suite has them.
+// overridden runs the tests of overrides.yaml as the suite has them: each must
+// fail.
 func (b *bench) overridden(t *testing.T) {
 	rc := runnerConfig(t, b.logging, ftwconfig.DefaultRunMode)
-	withOverrides(t, rc)
-	overrides := rc.PlatformOverrides.TestOverrides
-	rc.PlatformOverrides = ftwconfig.PlatformOverrides{}
 	original := suite(t)
-	for _, o := range overrides {
+	for _, o := range overrides(t) {
 		for _, id := range o.TestIds {
 			name := fmt.Sprint(o.RuleId, "-", id)
 			if one := named(original, name); one == nil || run(rc, one) == "" {

@@ -6,6 +6,7 @@
 //
 //	cd test/crs && go test -count=1 -v .
 //
-// overrides.yaml has the tests whose expectation is another one here,
-// ignored.yaml those that do not reach the firewall, each with the reason.
+// overrides.yaml has the tests whose expectation is another one here, among
+// them those that the gateway refuses before a rule is asked; ignored.yaml
+// those that are not run. Each has its reason.
 package crs

@@ -12,6 +12,7 @@ import (
 
 	crstests "github.com/corazawaf/coraza-coreruleset/v4/tests"
 	schema "github.com/coreruleset/ftw-tests-schema/v2/types"
+	overridesschema "github.com/coreruleset/ftw-tests-schema/v2/types/overrides"
 	ftwconfig "github.com/coreruleset/go-ftw/v2/config"
 	"github.com/coreruleset/go-ftw/v2/output"
 	"github.com/coreruleset/go-ftw/v2/runner"
@@ -75,6 +76,14 @@ func withOverrides(t *testing.T, rc *ftwconfig.RunnerConfig) {
 	if err := rc.LoadPlatformOverrides("overrides.yaml"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// overrides are the entries of overrides.yaml.
+func overrides(t *testing.T) []overridesschema.TestOverride {
+	t.Helper()
+	var rc ftwconfig.RunnerConfig
+	withOverrides(t, &rc)
+	return rc.PlatformOverrides.TestOverrides
 }
 
 // run runs a test; problem is empty when it has passed.
