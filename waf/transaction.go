@@ -209,7 +209,7 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 	}
 	contentType, _ := t.req.Header("content-type")
 	lim := body.Limits{Args: t.p.args, Strict: t.p.conf.RequestBody.Strict && whole && !(t.odd && t.p.balanced()), Force: true}
-	if t.p.balanced() && isBinary(mediaTypeOf(contentType)) && looksBinary(text) {
+	if t.p.balanced() && t.unreadable(text) {
 		t.req.Body = variables.Body{Raw: text, Length: len(text)} // for custom rules
 		return Decision{}, false
 	}
@@ -233,6 +233,12 @@ func (t *Transaction) readBody(text string, whole bool) (d Decision, final bool)
 	t.req.Body = b
 	t.req.ArgsTruncated = t.req.ArgsTruncated || truncated
 	return Decision{}, false
+}
+
+// unreadable reports whether the body has a type that is no text, and is none.
+func (t *Transaction) unreadable(text string) bool {
+	contentType, _ := t.req.Header("content-type")
+	return isBinary(mediaTypeOf(contentType)) && looksBinary(text)
 }
 
 // contentCoding is the content codings of a message, of all its fields, in the
@@ -271,6 +277,9 @@ func (t *Transaction) decode(text string, whole bool) (decoded string, d Decisio
 		status := 400
 		if r, ok := errors.AsType[*body.Refusal](err); ok {
 			status = r.Status
+		}
+		if status == 415 && t.p.balanced() && t.unreadable(text) {
+			return text, Decision{}, false // it would not be read without its coding either
 		}
 		d = t.block(status, Refused, "content coding "+coding+": "+err.Error())
 		return text, d, d.Action != Pass
