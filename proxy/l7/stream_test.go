@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -150,6 +151,28 @@ func TestAClientThatLeavesCancelsItsRequest(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Most of the time the machine is not busy, and then 100 ms are enough.
+func TestALeavingClientIsSeenWithin100Milliseconds(t *testing.T) {
+	cancelled := make(chan time.Time, 1)
+	g, b := one(t, func(c *testkit.Conn, r *testkit.Request) {
+		c.WaitPeer(soon)
+		cancelled <- time.Now()
+	})
+	var took []time.Duration
+	for n := range 7 {
+		c := testkit.Dial(t, g.addr)
+		c.Send(get("/"))
+		testkit.Eventually(t, soon, "the request at the backend", func() bool { return b.RequestCount() == n+1 })
+		from := time.Now()
+		c.Reset()
+		took = append(took, (<-cancelled).Sub(from))
+	}
+	if slices.Sort(took); took[3] > 100*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	t.Log(took)
 }
 
 // Like nginx, the gateway takes the end of a client's stream for its leaving
