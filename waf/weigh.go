@@ -34,6 +34,9 @@ func newWeigher(s *config.RuleSet, rules map[int]*seclang.Rule) *weigher {
 		return nil
 	}
 	w := &weigher{points: map[int]int{}, threshold: s.InboundThreshold, anyType: len(s.AllowedContentTypes) == 0, anyOverride: len(s.RestrictedHeaders) == 0}
+	for i := range attackForms {
+		attackForms[i].form()
+	}
 	for id, r := range rules {
 		text := r.Raw
 		for i := range r.Chain {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // evidence is a form that an attack has and a text about code seldom: it
@@ -13,14 +14,16 @@ import (
 type evidence struct {
 	name string
 	must []string // in lower case; one of them is in what the expression matches
-	form *regexp.Regexp
+	form func() *regexp.Regexp
 	sql  bool // it goes on with a statement of SQL
 	runs bool // also evidence in programs and data structures, where code is at home
 }
 
-// compiled makes a piece of evidence. Expressions are of lower case.
+// compiled makes a piece of evidence. Expressions are of lower case. They are
+// compiled with the first policy that has a second opinion, since they take
+// longer than the rest of a start without one.
 func compiled(name, must, form string, runs bool) evidence {
-	return evidence{name: name, must: strings.Fields(must), form: regexp.MustCompile(form), runs: runs}
+	return evidence{name: name, must: strings.Fields(must), form: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(form) }), runs: runs}
 }
 
 // ofSQL is compiled, for what goes on with a statement of SQL.
@@ -103,7 +106,7 @@ func (e *evidence) quotedIn(text string) bool {
 	if !e.sql {
 		return false
 	}
-	for _, at := range e.form.FindAllStringIndex(text, 8) {
+	for _, at := range e.form().FindAllStringIndex(text, 8) {
 		if at[0] < longDocument || !isProse(text[at[1]:]) {
 			return false
 		}
@@ -133,7 +136,7 @@ func hostileIn(text string, k writing) string {
 			if !e.tells(text, k) || !containsOne(reading, e.must) {
 				continue
 			}
-			if e.form.MatchString(reading) && (k != prose || !e.quotedIn(reading)) {
+			if e.form().MatchString(reading) && (k != prose || !e.quotedIn(reading)) {
 				return e.name
 			}
 		}
