@@ -148,13 +148,13 @@ func (v *view) subjects(value *Value) (list []subject) {
 	case "REQUEST_COOKIES":
 		add(inHead, v.req.Cookies)
 		for i := range list {
-			if decoded, err := url.PathUnescape(list[i].text); err == nil {
+			if decoded, err := url.PathUnescape(list[i].text); err == nil && !fieldList.MatchString(list[i].text) {
 				list[i].text = decoded
 			}
 		}
 	case "REQUEST_HEADERS":
 		add(inHead, v.req.Headers)
-	case "XML":
+	case "XML", "REQUEST_XML":
 		list = append(list, subject{inBody, "", value.Text})
 	case "REQUEST_BODY":
 		if v.req.Body.Processor == variables.None {

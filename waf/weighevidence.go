@@ -65,7 +65,7 @@ var attackForms = []evidence{
 	compiled("a script", "<script", `<script\b(?:[^>]*\bsrc\s*=|[^>]*>\s*\S|/)`, false),
 	compiled("a handler of events", "on", `<[a-z!/][^<>]{0,400}?[\s/"'\x60\x00\x0c]on[a-z]{3,24}\s*=\s*["']?\s*[^\s"']|['"\x60]\s*/?\s*on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
 	compiled("a scheme that runs", "script:", `(?:j\s*a\s*v\s*a|vb|live)\s*script\s*:\s*(?:[^\s;v]|v[^o])`, false),
-	compiled("a document as data", "data:", `data:\s*(?:text/html|text/xml|application/xhtml|image/svg\+xml)[^,]{0,60},\s*(?:<|%3c|phn|pd)|data:text/html`, false),
+	compiled("a document as data", "data:", `(?:^|[^(]["']|[^("'])data:\s*(?:text/html|text/xml|application/xhtml|image/svg\+xml)[^,]{0,60},\s*(?:<|%3c|phn|pd)|data:text/html`, false),
 	compiled("an element that runs", "<object <embed <base <applet <meta <svg <math srcdoc <link xlink <frame <form", `<(?:object|embed|applet|base|frameset)\b|<form\b[^>]{0,80}\baction\s*=\s*["']?\s*(?:https?:)?//|<meta\b[^>]{0,80}http-equiv\s*=\s*["']?\s*(?:refresh|set-cookie)|\bsrcdoc\s*=|<(?:animate|set)\b[^>]{0,200}attributename|xlink:href\s*=\s*["']?\s*(?:data|javascript)`, false),
 	compiled("a style that runs", "expression( -moz-binding behavior", `:\s*expression\s*\(|-moz-binding|behaviou?r\s*:\s*url`, false),
 	compiled("a string of a script ended", "alert confirm prompt eval fetch document", `^[^\s'"<>]{0,32}['"\x60\\]?[)}\]]*\s*[-+;*^|&,?]+\s*(?:alert|confirm|prompt|eval|fetch|document|window|top|self)\b|^(?:alert|confirm|prompt|eval)\s*[(\x60]`, false),
@@ -99,7 +99,7 @@ var attackForms = []evidence{
 	compiled("entities from elsewhere", "<!entity <!doctype", `<!entity\s|<!doctype\s+\w+\s*(?:\[|\w+\s+["'](?:file|ftp|http)s?:)`, true),
 	compiled("a script's element ended", "</script", `(?:^|[:\[,]\s*")[^<>"]{0,80}</script\s*>`, true),
 	compiled("a request split", "http/1.", `^\S{0,200} http/1\.[01]\r?\n`, true),
-	compiled("a header added", "\n \r", `^\S{0,40}[\r\n]+\s*(?:set-cookie|location|content-(?:type|length)|http/1)\b`, true),
+	compiled("a header added", "\n \r", `^(?:[^\s-]\S{0,39})?[\r\n]+\s*(?:set-cookie|location|content-(?:type|length)|http/1)\b`, true),
 	compiled("metadata of a cloud", "169.254 metadata", `//(?:169\.254\.169\.254|metadata\.google|100\.100\.100\.200|\[?fd00:ec2)`, true),
 }
 
@@ -140,7 +140,7 @@ func hostileIn(text string, k writing) string {
 			if !e.tells(text, k) || !containsOne(reading, e.must) {
 				continue
 			}
-			if e.form().MatchString(reading) && (k != prose || !e.quotedIn(reading)) {
+			if e.form().MatchString(reading) && (k != prose && k != markup || !e.quotedIn(reading)) {
 				return e.name
 			}
 		}

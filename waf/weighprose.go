@@ -30,6 +30,37 @@ func isProse(text string) bool {
 	return words >= 3 && words*3 >= all || ideographs(text) >= 6
 }
 
+// phraseForm is words and the punctuation between them, with nothing that quotes,
+// compares, comments or calls.
+var phraseForm = regexp.MustCompile(`^[\pL\pM][\pL\pM'’]*(?:[,;:&/]? (?:& |- |– |\+ )?[\pL\pM][\pL\pM'’]*)+[.!?…]{0,3}$`)
+
+// isPhrase reports whether a text is a phrase with two words at least that no
+// interpreter knows.
+func isPhrase(text string) bool {
+	words, _ := wordsOf(text)
+	return words >= 2 && len(text) <= 200 && phraseForm.MatchString(text)
+}
+
+var (
+	// searchName are the names of fields for what people look for.
+	searchName = regexp.MustCompile(`(?i)(^|[._\[-])(q|query|keywords?|search|term|terms|s|text|find|lookup)\]?$`)
+	// qualified is a condition of a search engine: repo:acme/shop, lang:go.
+	qualified = regexp.MustCompile(`(?:^|\s)-?[a-z_]+:(?:"[^"]*"|[\w./*<>=@-]+)`)
+	// sought is what people ask search engines for: words, phrases between
+	// quotes, what must not be there.
+	sought = regexp.MustCompile(`^(?:\s*[-+]?(?:"[^"'=;()]*"|[\pL\pM\pN'’.&:/*-]+))+\s*$`)
+)
+
+// isSearch reports whether a field for searches has a search of words and
+// phrases, or one with qualifiers. Its quotes are in pairs.
+func isSearch(s subject) bool {
+	if !searchName.MatchString(s.name) || strings.Count(s.text, `"`)%2 != 0 {
+		return false
+	}
+	words, _ := wordsOf(strings.NewReplacer("-", " ", "+", " ").Replace(s.text))
+	return words >= 2 && sought.MatchString(s.text) || len(qualified.FindAllString(s.text, 3)) >= 2
+}
+
 // tags are what is put around words, in HTML and in forums.
 var tags = regexp.MustCompile(`</?[a-zA-Z][^<>]{0,200}>|\[/?[a-z]{1,6}(?:=[^\]]{0,80})?\]`)
 
@@ -56,6 +87,9 @@ func isRemark(s subject) bool {
 		return false
 	}
 	if words, all := wordsOf(s.text); words >= 2 && words*4 >= all {
+		return true
+	}
+	if _, ok := withoutFences(s.text); ok {
 		return true
 	}
 	rest := quotedCode.ReplaceAllString(s.text, " ")
@@ -102,5 +136,18 @@ func withoutCode(text string) string {
 	if rest := quotedCode.ReplaceAllString(text, " "); isProse(rest) {
 		return rest
 	}
+	if rest, ok := withoutFences(text); ok {
+		return rest
+	}
 	return text
 }
+
+// withoutFences is a text without its lines of code, if it has some and a
+// phrase besides.
+func withoutFences(text string) (rest string, ok bool) {
+	rest = fenced.ReplaceAllString(text, " ")
+	return rest, rest != text && isPhrase(strings.TrimRight(strings.TrimSpace(rest), ":"))
+}
+
+// fenced is lines of code between fences that stand alone in their lines.
+var fenced = regexp.MustCompile("(?s)(?:^|\n)```\\w*\n.*?\n```(?:\n|$)")

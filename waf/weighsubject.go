@@ -2,6 +2,7 @@ package waf
 
 import (
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -49,20 +50,42 @@ func (v *view) doubtOf(m *Match, s subject) string {
 		return "an address of the web"
 	}
 	k := v.writing(s)
-	if k == token || precise[m.RuleID] || k == filter && m.RuleID/1000 != 942 {
+	if k == token || isPrecise(m.RuleID, k) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
 		return ""
 	}
 	text := s.text
-	if k == prose {
+	switch k {
+	case prose:
 		text = withoutCode(text)
+	case filter:
+		text = quotedString.ReplaceAllString(text, "''")
 	}
 	if k == blob {
 		return k.String()
 	}
-	if m.Evidence = v.evidence(text, k); m.Evidence != "" {
+	if k == fields {
+		m.Evidence = v.evidenceInFields(text)
+	} else {
+		m.Evidence = v.evidence(text, k)
+	}
+	if m.Evidence != "" {
 		return ""
 	}
 	return k.String()
+}
+
+// evidenceInFields looks at each value of a list of fields.
+func (v *view) evidenceInFields(list string) string {
+	for pair := range strings.SplitSeq(list, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(value); err == nil {
+			value = decoded
+		}
+		if why := v.evidence(value, fields); why != "" {
+			return why
+		}
+	}
+	return ""
 }
 
 // evidence is hostileIn, remembered.
@@ -105,12 +128,15 @@ const (
 	filter                  // a condition of a filter language
 	blob                    // a picture or another file as base64
 	password                // what is hashed and never shown
+	fields                  // a form's names and values, in a cookie
+	phrase                  // a few words, which may be commands as well
 )
 
 // String is the reason in the log why a match does not count.
 func (w writing) String() string {
 	return [...]string{"", "in prose, without a break-out", "in rich text, with nothing that runs", "in a data structure, without a break-out",
-		"in a program, without an exploit", "in a condition, without a break-out", "in a file as base64", "in a password, without an exploit"}[w]
+		"in a program, without an exploit", "in a condition, without a break-out", "in a file as base64", "in a password, without an exploit",
+		"in a list of fields, without a break-out", "in a phrase, without a break-out"}[w]
 }
 
 var (
@@ -121,7 +147,7 @@ var (
 	programName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(sql|query|code|script|command|commands|args|source|src|js|css|template|tpl|snippet|pattern|regex|stylesheet|user_?data|cell|cells|func|function|stacktrace|stack|trace|statement|diff|patch|config|html|svg|body|content|customized|raw|stringvalue)[_a-z0-9]*\]?(\.\d+)*$`)
 	// SQL-like languages of filters begin with the name of a column, or with
 	// a function of one; an injection into one begins with a value.
-	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is)\b)`)
+	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is|between)\b)`)
 	// Functions come first in fields for conditions and formulas.
 	function = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_]\w*\(|^\([\w\s+*/.-]+\)\s*[-+*/<>=!]`)
 	// Formulas of spreadsheets.
@@ -130,6 +156,18 @@ var (
 	// Fields that are made for conditions: anywhere else a column in front is
 	// what an attacker puts there.
 	conditionName = regexp.MustCompile(`(?i)filter|where|expr|jql|cql|query|condition|constraint|^q$|search`)
+	// Names and values like a form's, in a cookie.
+	fieldList = regexp.MustCompile(`^[A-Za-z_][\w.-]*=[\w%+.,:()*~!/-]*(?:&[A-Za-z_][\w.-]*=[\w%+.,:()*~!/-]*){2,}$`)
+	// The names of fields that hold a pattern to compare with.
+	patternName = regexp.MustCompile(`(?i)(pattern|regexp?)\]?$`)
+	// The names of fields that hold code as it was written, to be shown.
+	codeName = regexp.MustCompile(`(?i)(^|[._\[-])(code|source|snippet|paste)\]?$`)
+	// Statements of SQL in lines of their own, the first one whole.
+	sqlScript = regexp.MustCompile(`(?is)^\s*(?:--[^\n]*\n\s*)*(?:begin|start\s+transaction|alter\s+table|create\s+\w+|insert\s+into|update\s+\S+\s+set|select|with|drop\s+table)\b[^;]*;[ \t\r]*\n`)
+	// A whole query, in a parameter that is made for one.
+	queryName  = regexp.MustCompile(`(?i)(^|[._\[-])(q|query|sql|soql|tq|stmt|statement)\]?$`)
+	wholeQuery = regexp.MustCompile(`(?is)^\s*select\s[\w\s.,()*"]{1,400}(?:\sfrom\s[\w."]+|\swhere\s)`)
+	queryEnd   = regexp.MustCompile(`--|#|/\*|;`)
 	// What ends a condition early belongs in none.
 	conditionEnd = regexp.MustCompile(`--|#|/\*|;\s*[a-z]+\s+[a-z]|\bselect\b|\bunion\b`)
 	// The beginning of documents of HTML and XML, and of pieces of them as
@@ -161,15 +199,21 @@ func writingOf(s subject) writing {
 		return blob
 	case isData(s.text):
 		return data
+	case s.place == inHead && fieldList.MatchString(s.text):
+		return fields
 	case isGraphQL(s):
 		return program
 	case s.place == inBody && s.name == "" && (page.MatchString(s.text) || len(s.text) >= longDocument && strings.Count(s.text, "\n") >= 3 && !breakOut.MatchString(lower(s.text))):
 		return program
-	case len(s.text) >= longDocument && s.place == inBody && markupStart.MatchString(s.text):
+	case len(s.text) >= longDocument && s.place == inBody && markupStart.MatchString(s.text) && !codeName.MatchString(s.name):
 		return markup
+	case s.place == inBody && (codeName.MatchString(s.name) && markupStart.MatchString(s.text) && len(s.text) >= longDocument || programName.MatchString(s.name) && sqlScript.MatchString(s.text)):
+		return program
+	case s.place == inBody && patternName.MatchString(s.name), s.place == inQuery && queryName.MatchString(s.name) && wholeQuery.MatchString(s.text) && !queryEnd.MatchString(s.text):
+		return program
 	case s.place == inHead:
 		return token
-	case isProse(s.text) || s.place == inBody && isRemark(s):
+	case isProse(s.text) || s.place == inBody && isRemark(s) || isSearch(s):
 		return prose
 	case s.place == inBody && isProgram(s):
 		return program
@@ -177,6 +221,8 @@ func writingOf(s subject) writing {
 		return prose
 	case isCondition(s):
 		return filter
+	case isPhrase(s.text):
+		return phrase
 	}
 	return token
 }
@@ -211,8 +257,14 @@ func isData(text string) bool {
 // isCondition reports whether a text is a whole condition of a filter
 // language: its quotes are balanced and nothing ends it early.
 func isCondition(s subject) bool {
-	text := s.text
-	return (conditionName.MatchString(s.name) && condition.MatchString(text) || functionName.MatchString(s.name) && function.MatchString(text) || formula.MatchString(text)) && strings.Count(text, "'")%2 == 0 && strings.Count(text, `"`)%2 == 0 && !conditionEnd.MatchString(lower(text))
+	if !(conditionName.MatchString(s.name) && condition.MatchString(s.text) || functionName.MatchString(s.name) && function.MatchString(s.text) || formula.MatchString(s.text)) {
+		return false
+	}
+	rest := quotedString.ReplaceAllString(s.text, " ")
+	return !strings.ContainsAny(rest, `'"`) && !conditionEnd.MatchString(lower(rest))
 }
+
+// quotedString is a string of a filter language, between quotes of its own.
+var quotedString = regexp.MustCompile(`"[^"]*"|'(?:[^']|\'\')*'`)
 
 func lower(text string) string { return strings.ToLower(text) }

@@ -1,0 +1,140 @@
+package waf
+
+import (
+	"mime"
+	"regexp"
+	"strings"
+)
+
+// protocolDoubt judges the rules about the form of requests; known is set
+// where there is nothing more to ask.
+func (v *view) protocolDoubt(m *Match) (reason string, known bool) {
+	switch m.RuleID {
+	case 920120, 922130:
+		return v.fileNames(m), true
+	case 920420:
+		return v.mediaType(), true
+	case 920450:
+		return v.methodOverride(), true
+	case 920470:
+		return v.mediaTypeParameters(), true
+	case 920480:
+		return v.charset(), true
+	case 930130, 920440:
+		return v.storedPath(), true
+	}
+	return "", m.RuleID/1000 == 920
+}
+
+// mediaTypeForm is a media type of one of the registered kinds.
+var mediaTypeForm = regexp.MustCompile(`^(?:application|text|image|audio|video|font|model|multipart|message|chemical)/[a-z0-9][a-z0-9.+_-]{0,126}$`)
+
+// mediaType: a list of media types is never complete, and bodies of kinds that
+// are not known are read for what they are.
+func (v *view) mediaType() string {
+	contentType, _ := v.req.Header("content-type")
+	if !v.weigher.anyType || !mediaTypeForm.MatchString(mediaTypeOf(contentType)) {
+		return ""
+	}
+	return "a media type that is well-formed"
+}
+
+// methodOverride: clients of REST say PUT, PATCH or DELETE in a field where
+// they can only POST, or say there what they do. The profile allows these
+// methods anyway.
+func (v *view) methodOverride() string {
+	if !v.weigher.anyOverride {
+		return ""
+	}
+	for _, h := range v.req.Headers {
+		name := lower(h.Name)
+		if name == "x-http-method-override" || name == "x-method-override" || name == "x-http-method" {
+			if h.Value != v.req.Method && (v.req.Method != "POST" || h.Value != "PUT" && h.Value != "PATCH" && h.Value != "DELETE") {
+				return ""
+			}
+		} else if listed(balancedHeaders, name) {
+			return ""
+		}
+	}
+	return "a method that is allowed, in a field"
+}
+
+// oddFileName has what no file is called and what ends the field it is in.
+var oddFileName = regexp.MustCompile("[\"<>|;=\\x00-\\x1f\\x7f`$]|\\.\\.|'[^'\\pL\\pN]*$")
+
+// fileNames: people's names have apostrophes, and some programs send the whole
+// path of a file.
+func (v *view) fileNames(m *Match) string {
+	for _, f := range v.req.Body.Files {
+		if strings.Count(f, "'") > 2 || oddFileName.MatchString(f) {
+			return ""
+		}
+	}
+	if len(v.req.Body.Files) == 0 {
+		return ""
+	}
+	for _, h := range v.req.Body.PartHeaders {
+		if m.RuleID == 922130 && strings.ContainsFunc(h.Value, func(r rune) bool { return r < ' ' && r != '\t' }) {
+			return ""
+		}
+	}
+	return "a file name with an apostrophe, a path or letters of any language"
+}
+
+// plainParameter is a value that can mean only one thing.
+var plainParameter = regexp.MustCompile(`^[\w.:/+ -]{0,80}$`)
+
+// mediaTypeParameters: what RFC 9110 lets a media type have, each parameter
+// once and with a plain value.
+func (v *view) mediaTypeParameters() string {
+	contentType, _ := v.req.Header("content-type")
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil || strings.HasPrefix(kind, "multipart/") || strings.Count(strings.ToLower(contentType), "charset") > 1 {
+		return ""
+	}
+	for _, p := range params {
+		if !plainParameter.MatchString(p) {
+			return ""
+		}
+	}
+	return "a media type with parameters of its own"
+}
+
+// charsets are older encodings in which every byte of ASCII, after a byte
+// that is not, may be part of a letter, but no attack can be written without
+// ASCII: unlike UTF-7, UTF-16 and EBCDIC.
+var charsets = regexp.MustCompile(`(?i)^(shift_jis|sjis|windows-31j|euc-jp|euc-kr|ks_c_5601-1987|gb2312|gbk|gb18030|big5|windows-125\d|windows-874|koi8-[ru]|iso-8859-\d+|us-ascii|tis-620)$`)
+
+// charset: forms in the older encodings of Asia and Europe.
+func (v *view) charset() string {
+	contentType, _ := v.req.Header("content-type")
+	_, params, err := mime.ParseMediaType(contentType)
+	if err != nil || !charsets.MatchString(params["charset"]) {
+		return ""
+	}
+	return "an older encoding that keeps ASCII"
+}
+
+var (
+	// repository is a Git repository by its name, not the directory of one.
+	repository = regexp.MustCompile(`^/(?:[\w.~-]+/)*[\w.-]*\w\.git/(?:info/(?:refs|lfs)|git-(?:upload|receive)-pack|HEAD$|objects/)`)
+	// browsed is a file in the pages or the API of a forge or an object
+	// store: below the name of a project and a word for showing it.
+	browsed = regexp.MustCompile(`^/(?:[^/]+/){2,}(?:-/)?(?:blob|raw|blame|tree|contents|commits|edit)/`)
+)
+
+// storedPath: a forge serves names of files that must not lie open on a web
+// server.
+func (v *view) storedPath() string {
+	switch path := v.req.Path; {
+	case strings.Contains(path, ".."):
+		return ""
+	case repository.MatchString(path):
+		return "a Git repository by its name"
+	case browsed.MatchString(path):
+		return "a file in a forge"
+	case strings.Contains(path, " "):
+		return "a path with spaces, of an object store"
+	}
+	return ""
+}

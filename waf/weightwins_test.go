@@ -1,0 +1,88 @@
+package waf
+
+import (
+	"net/url"
+	"testing"
+
+	"gatehouse/config"
+	"gatehouse/waf/variables"
+)
+
+// twins are values that rules of the rule set match, each beside one that
+// looks alike and is hostile.
+var twins = []struct {
+	place          string // of the field: query, form, JSON, cookie, path
+	field          string
+	benign, attack string
+}{
+	{"JSON", "path", "/usr/local/bin/node", "/etc/passwd"},
+	{"JSON", "path", "/tmp/healthy", "/tmp/../../etc/shadow"},
+	{"query", "compression", "base64", "base64 -d /tmp/x | sh"},
+	{"query", "searchPolygon", "POLYGON((-122.5 37.7,-122.3 37.7,-122.3 37.8,-122.5 37.7))", "POLYGON((SELECT*FROM(SELECT user())a))"},
+	{"form", "__EVENTTARGET", "ctl00$MainContent$LoginButton", `{"$ne":"ctl00"}`},
+	{"query", "q", `"drop shipping" or dropshipping -amazon`, `"drop" or 1=1 -- shipping dropshipping`},
+	{"query", "q", `repo:acme/app "eval(" language:javascript NOT path:vendor/*`, `repo:acme/app lang:js <script>eval(1)</script>`},
+	{"query", "CQL_FILTER", "PERSONS BETWEEN 1000000 AND 5000000 OR STATE_NAME='New York'", "PERSONS BETWEEN 1 AND 5 OR STATE_NAME='' UNION SELECT 1,2--"},
+	{"query", "tq", "select A, sum(D) where B = 'O''Neill & Co' group by A", "1' union select A, B from users -- select"},
+	{"query", "q", "SELECT Id, Name FROM Contact WHERE LastName LIKE 'O%' AND CreatedDate = LAST_N_DAYS:30", "1 AND (SELECT 1 FROM (SELECT(SLEEP(5)))a)"},
+	{"JSON", "option", "Drop both; select snakes", "both; select pg_sleep(5)"},
+	{"JSON", "range", "'Q4 plan'!A1:D4", "'Q4 plan'!A1' union select 1"},
+	{"JSON", "description", `Order 118 + "Select" plan`, `Order 118" select plan from x where "1"="1`},
+	{"query", "smv", "2147483647", "2147483648' or '1'='1"},
+	{"JSON", "title", "JavaScript: The Good Parts", "javascript: alert(1)"},
+	{"form", "key", "uploads/2024/11/6b191787/${filename}", "uploads/${IFS}cat${IFS}/etc/passwd"},
+	{"form", "items[1][url]", "../downloads/index.html", "../../downloads/config.php"},
+	{"JSON", "pattern", `^[^@\s]+@[^@\s]+\.[a-z]{2,}$`, "../../../../etc/passwd"},
+	{"JSON", "content", "BEGIN;\nALTER TABLE wp_posts RENAME TO posts;\nDROP TABLE IF EXISTS wp_old_options;\nCOMMIT;", "x'; DROP TABLE wp_posts;\n--"},
+	{"cookie", "OptanonConsent", "isGpcEnabled=0&datestamp=Wed+Nov+25+2026+09%3A14%3A31+GMT%2B0100+(Central+European+Standard+Time)&version=202410.1.0&hosts=&geolocation=FR%3BIDF",
+		"isGpcEnabled=0&datestamp=x%3Bcat+/etc/passwd&version=202410.1.0&hosts=&geolocation=FR"},
+	{"cookie", "_abck", "512DC12D82A153B81655094C2D1468CA~0~YAAQxk2/hIYe8ivD+SE1YL4yhRnSxWrTABxckKVRHnCECYBJo2JUoc7~-1~-1~-1", "~0;cat /etc/passwd ~-1"},
+	{"path", "", "/app/customers.xhtml;jsessionid=ec0c40660281f5e176e5ff92b2880cb1.node1", "/app/x.xhtml<svg onload=alert(1)>"},
+	{"path", "", "/cdn-cgi/image/width=400,fit=cover,onerror=redirect/https:/img.example/u/a.jpg", "/cdn/x,onerror=alert(1)/"},
+	{"name", "json.where.$and.0.country.$in.1", "", "json.user.$ne"},
+	{"name", "filters[price][$lte]", "", "user[$ne]"},
+	{"name", "filters[name][$in]", "", "filters[$where]"},
+	{"name", "sessionId", "", "PHPSESSID"},
+	{"name", "$expand", "", "user[$regex]"},
+}
+
+// twin is the request with a value in its place.
+func twin(place, field, value string) *variables.Request {
+	switch place {
+	case "cookie":
+		return request("GET", "/", "HTTP/1.1", []variables.Pair{{Name: "Host", Value: "shop.example"}, {Name: "User-Agent", Value: "Mozilla/5.0"}, {Name: "Accept", Value: "*/*"},
+			{Name: "Cookie", Value: field + "=" + value}}, "")
+	case "path":
+		return get(value)
+	case "name":
+		return get("/?" + url.Values{field: {"a1"}}.Encode())
+	}
+	for _, p := range places {
+		if p.name == place {
+			return p.make(field, value)
+		}
+	}
+	panic(place)
+}
+
+// TestWhatLooksLikeAnAttackIsToldFromIt judges each value and its twin.
+func TestWhatLooksLikeAnAttackIsToldFromIt(t *testing.T) {
+	oneGoroutine(t)
+	j, plain := balancedJudge(t), judgeOf(t, func(*config.RuleSet) {})
+	for _, tc := range twins {
+		field, attackField := tc.field, tc.field
+		if tc.place == "name" {
+			attackField = tc.attack
+		}
+		benign, attack := twin(tc.place, field, tc.benign), twin(tc.place, attackField, tc.attack)
+		if jm := verdict(t, plain, benign); !jm.Blocked {
+			t.Errorf("%s %s=%q is not blocked by the plain rules: it shows nothing", tc.place, field, tc.benign)
+		}
+		if jm := verdict(t, j, benign); jm.Blocked {
+			t.Errorf("%s %s=%q is blocked: score %d,%s", tc.place, field, tc.benign, jm.Score, doubts(&jm))
+		}
+		if jm := verdict(t, j, attack); !jm.Blocked {
+			t.Errorf("%s %s=%q passes: score %d of %d,%s", tc.place, attackField, tc.attack, jm.Score, jm.Unweighed, doubts(&jm))
+		}
+	}
+}
