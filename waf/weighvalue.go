@@ -148,7 +148,7 @@ func optionOfPath(s subject) string {
 	return ""
 }
 
-// pageForm is a page of Jakarta Faces, with or without a session in its path.
+// pageForm is a page of Jakarta Faces; without cookies its path has the session.
 var pageForm = regexp.MustCompile(`^(?:/[\w.-]+)*/[\w-]+\.xhtml(?:;jsessionid=[\w.-]+)?(?:\?|$)`)
 
 func pageOfFaces(s subject) string {
@@ -186,7 +186,7 @@ func wholeNumber(s subject) string {
 	return ""
 }
 
-// platformSession are the names that platforms give the session's cookie.
+// platformSession are names of cookies that platforms keep a session by.
 // Other names are the application's own, which it alone can fix.
 var platformSession = regexp.MustCompile(`(?i)phpsess|jsession|asp|cfid|cftoken|wordpress|laravel`)
 

@@ -28,6 +28,9 @@ func TestNoTracesOfTheBuildMachine(t *testing.T) {
 				t.Errorf("%s:%d: contains %s", name, 1+bytes.Count(data[:at[0]], []byte("\n")), word)
 			}
 		}
+		if strings.HasPrefix(name, "test/waf/") && strings.HasSuffix(name, ".txt") {
+			continue // requests, in which applications use the word
+		}
 		if line := strayWord(data); line > 0 {
 			t.Errorf("%s:%d: the word %s where no TLS, cookie or affinity is meant", name, line, stray)
 		}

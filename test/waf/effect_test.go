@@ -123,6 +123,30 @@ func TestBenignRequestsPass(t *testing.T) {
 	}
 }
 
+// TestEverydayRequestsPass judges requests that others wrote, who had not seen
+// the rules, and what they call attacks. The first and the second set have been
+// looked at for tuning.
+func TestEverydayRequestsPass(t *testing.T) {
+	for _, tc := range []struct {
+		profile               string
+		first, second, caught int
+	}{{"crs", 141, 158, 291}, {"balanced", 10, 19, 294}} {
+		t.Run(tc.profile, func(t *testing.T) {
+			p := policy(t, tc.profile)
+			for dir, most := range map[string]int{"first": tc.first, "second": tc.second} {
+				blocked, _ := run(t, p, "everyday/"+dir)
+				t.Logf("%s: %d are blocked", dir, len(blocked))
+				if len(blocked) > most {
+					t.Errorf("%s: %d are blocked, more than %d: %v", dir, len(blocked), most, blocked)
+				}
+			}
+			if caught, passed := run(t, p, "everyday/attacks"); len(caught) < tc.caught {
+				t.Errorf("%d attacks are caught, fewer than %d; passed: %v", len(caught), tc.caught, passed)
+			}
+		})
+	}
+}
+
 // TestAttacksAreCaught sends the attacks to each profile.
 func TestAttacksAreCaught(t *testing.T) {
 	for _, profile := range []string{"crs", "balanced"} {
