@@ -227,18 +227,32 @@ func (w *ruleWriter) crs(files []crsFile, changes ruleChanges, s *config.RuleSet
 			w.enabled(changes, s)
 		}
 		for _, d := range f.rules {
-			switch {
-			case d.Rule != nil && !changes[d.Rule.ID].is(ruleOff|ruleEnabled):
-				w.rule(d.Rule, changes[d.Rule.ID], s)
-			case d.Name == "SecMarker":
-				w.linef("SecMarker %q", d.Text)
-			}
+			w.directive(&d, changes, s)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(changes)) {
 		if c := changes[id]; c.is(ruleBlocks) && !c.is(ruleOff) {
 			w.linef(`SecRuleUpdateActionById %d "deny,status:403"`, id)
 		}
+	}
+}
+
+// directive writes a directive of the rule set.
+func (w *ruleWriter) directive(d *seclang.Directive, changes ruleChanges, s *config.RuleSet) {
+	switch d.Name {
+	case "SecRule", "SecAction":
+		if c := changes[d.Rule.ID]; !c.is(ruleOff | ruleEnabled) {
+			w.rule(d.Rule, c, s)
+		}
+	case "SecMarker":
+		w.linef("SecMarker %q", d.Text)
+	case "SecRuleUpdateTargetById": // the cookies of advertisers, and the like
+		if id, err := strconv.Atoi(d.Args[0]); err != nil || !changes[id].is(ruleOff) {
+			w.linef("SecRuleUpdateTargetById %s", d.Text)
+		}
+	case "SecComponentSignature": // for audit logs
+	default:
+		w.errs = append(w.errs, &seclang.Error{File: d.File, Line: d.Line, Err: fmt.Errorf("%s is not taken over", d.Name)})
 	}
 }
 
