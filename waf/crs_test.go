@@ -26,7 +26,8 @@ import (
 type crsTest struct {
 	name     string
 	req      *variables.Request
-	positive bool // a rule must match it
+	body     string // as it was sent
+	positive bool   // a rule must match it
 }
 
 // crsStage is what is used of a stage in the files.
@@ -74,7 +75,8 @@ func crsInputs(t testing.TB) (list []crsTest) {
 		}
 		for _, test := range file.Tests {
 			for i := range test.Stages {
-				list = append(list, crsTest{fmt.Sprintf("%d-%d.%d", file.Rule, test.ID, i), crsRequest(&test.Stages[i]), len(test.Stages[i].Output.Log.Expect) > 0})
+				req, sent := crsRequest(&test.Stages[i])
+				list = append(list, crsTest{fmt.Sprintf("%d-%d.%d", file.Rule, test.ID, i), req, sent, len(test.Stages[i].Output.Log.Expect) > 0})
 			}
 		}
 		return nil
@@ -85,7 +87,8 @@ func crsInputs(t testing.TB) (list []crsTest) {
 	return list
 }
 
-func crsRequest(s *crsStage) *variables.Request {
+// crsRequest is the request of a stage, and its body.
+func crsRequest(s *crsStage) (r *variables.Request, data string) {
 	in := &s.Input
 	if in.Encoded != "" {
 		raw, _ := base64.StdEncoding.DecodeString(in.Encoded)
@@ -108,14 +111,18 @@ func crsRequest(s *crsStage) *variables.Request {
 	for _, h := range in.Ordered {
 		fields = append(fields, variables.Pair{Name: h.Name, Value: h.Value})
 	}
-	if in.Data != "" && in.Complete == nil {
-		fields = append(fields, variables.Pair{Name: "Content-Length", Value: fmt.Sprint(len(in.Data))})
+	data = in.Data
+	if slices.ContainsFunc(fields, func(f variables.Pair) bool { return strings.HasPrefix(f.Value, "multipart/form-data;") }) {
+		data = strings.ReplaceAll(data, "\n", "\r\n") // as go-ftw, which the tests are written for, sends it
 	}
-	return request(method, uri, version, fields, in.Data)
+	if data != "" && in.Complete == nil {
+		fields = append(fields, variables.Pair{Name: "Content-Length", Value: fmt.Sprint(len(data))})
+	}
+	return request(method, uri, version, fields, data), data
 }
 
 // rawRequest takes a request apart, without judging it.
-func rawRequest(raw string) *variables.Request {
+func rawRequest(raw string) (r *variables.Request, data string) {
 	head, data, _ := strings.Cut(raw, "\r\n\r\n")
 	lines := strings.Split(head, "\r\n")
 	method, rest, _ := strings.Cut(lines[0], " ")
@@ -125,12 +132,16 @@ func rawRequest(raw string) *variables.Request {
 		name, value, _ := strings.Cut(l, ":")
 		fields = append(fields, variables.Pair{Name: name, Value: strings.Trim(value, " \t")})
 	}
-	return request(method, uri, version, fields, data)
+	return request(method, uri, version, fields, data), data
 }
 
 // request is a request as the connector would have it, but for its limits.
 func request(method, target, version string, fields []variables.Pair, data string) *variables.Request {
 	path, query, _ := strings.Cut(target, "?")
+	if _, absolute, ok := strings.Cut(path, "://"); ok && !strings.HasPrefix(path, "/") {
+		_, path, _ = strings.Cut(absolute, "/")
+		path = "/" + path
+	}
 	r := &variables.Request{Client: netip.MustParseAddrPort("192.0.2.1:40000"), Method: method, Target: target, Protocol: version,
 		Line: method + " " + target + " " + version, Path: path, Query: query, Headers: fields}
 	for _, f := range fields {

