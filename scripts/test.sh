@@ -36,7 +36,7 @@ for name in "$@"; do
 	case $name in
 	check) section check make --no-print-directory check ;;
 	race) section race env CGO_ENABLED=1 go test -race -timeout 10m $packages ;;
-	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 10m $units ;;
+	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 15m $units ;;
 	long)
 		[ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends
 		section 'core rule set' sh -c 'cd test/crs && go vet . && go test -count=1 -timeout 6m -v .'
