@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -243,7 +244,7 @@ func (c *Conn) await(f func(uintptr) bool, deadline int64) error {
 	if c.interrupted.Load() {
 		return ErrInterrupted
 	}
-	if c.direct(f) {
+	if c.direct(f) || c.laterDirect(f) {
 		return nil
 	}
 	p, err := c.poll()
@@ -252,6 +253,18 @@ func (c *Conn) await(f func(uintptr) bool, deadline int64) error {
 	}
 	c.leave()
 	return c.awaitIn(p, f, deadline)
+}
+
+// laterDirect is direct after others had their turn, before a socket is made
+// known to the poller for the first time: what a client sends behind its
+// connect is often there by then, and taking a socket out of the poller again
+// makes the runtime watch its threads closely for a millisecond.
+func (c *Conn) laterDirect(f func(uintptr) bool) bool {
+	if c.polled.Load() != nil {
+		return false
+	}
+	runtime.Gosched()
+	return c.direct(f)
 }
 
 // awaitIn waits in the poller: for f, or if that is nil for the section.
