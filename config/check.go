@@ -43,6 +43,7 @@ type checker struct {
 func check(g *Gateway, r *report) {
 	c := &checker{report: r, g: g}
 	c.indexNames()
+	c.checkLimits()
 	c.checkRules()
 	c.checkPathMaps()
 	c.checkPools()
@@ -150,6 +151,18 @@ func places(path string) string {
 		return "pathMap, " + either
 	}
 	return either
+}
+
+// checkLimits warns when heldBytes was made so small that the bound for each
+// client has no effect. Who wants none makes them the same.
+func (c *checker) checkLimits() {
+	path := "limits.heldBytes"
+	if c.has(path + "PerClient") {
+		path += "PerClient"
+	}
+	if l := &c.g.Limits; l.HeldBytes > 0 && l.HeldBytesPerClient > l.HeldBytes {
+		c.warnf(path, "one client may take all of heldBytes: heldBytesPerClient, %s, is more", sizeText(l.HeldBytesPerClient))
+	}
 }
 
 func (c *checker) checkRules() {

@@ -110,6 +110,7 @@ type Limits struct {
 	ConnectionsPerClient int           // per client address, trusted proxies exempt; default 1000; 0: no limit
 	ResponseHeadBytes    int           // a backend's response head; default 64 KiB; over: 502
 	HeldBytes            int           // memory for bodies that stages hold, of all requests together; default 256 MiB; over: 503
+	HeldBytesPerClient   int           // of it for one client address, trusted proxies exempt; default 32 MiB; over: 503
 }
 
 // ListenerProtocol is http or https in this version.

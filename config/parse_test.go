@@ -45,7 +45,7 @@ func TestDefaultsOfTheSmallestConfiguration(t *testing.T) {
 		Limits: Limits{
 			HeadBytes: 32 << 10, Fields: 100, URLBytes: 8 << 10, HeadTimeout: 10 * time.Second, BodyMinRate: 500,
 			IdleTimeout: 75 * time.Second, TunnelIdleTimeout: time.Hour, WriteStall: 30 * time.Second,
-			ConnectionsPerClient: 1000, ResponseHeadBytes: 64 << 10, HeldBytes: 256 << 20,
+			ConnectionsPerClient: 1000, ResponseHeadBytes: 64 << 10, HeldBytes: 256 << 20, HeldBytesPerClient: 32 << 20,
 		},
 		Drain: 30 * time.Second,
 		Listeners: []Listener{{
@@ -88,6 +88,7 @@ limits:
   connectionsPerClient: 0
   responseHeadBytes: 128 KiB
   heldBytes: 64MiB
+  heldBytesPerClient: 8MiB
 trustedProxies: [10.0.0.0/8, 192.0.2.1, "2001:db8::/32"]
 forwardedFor: azure
 affinity: {secretFile: secret}
@@ -173,7 +174,7 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 		Logs:    Logs{Access: AccessLog{Output: "/etc/appgw/log/access.log", Format: AccessOff}, WAF: WAFLog{Output: "stdout"}},
 		Limits: Limits{
 			HeadBytes: 16000, Fields: 50, URLBytes: 4096, HeadTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
-			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 128 << 10, HeldBytes: 64 << 20,
+			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 128 << 10, HeldBytes: 64 << 20, HeldBytesPerClient: 8 << 20,
 		},
 		TrustedProxies:     prefixes("10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"),
 		ForwardedFor:       ForwardedForAzure,

@@ -34,6 +34,11 @@ pathMaps: [{name: none, default: {backendPool: app, backendSettings: plain}}]
 		`appgw.yaml:3: backendSettings[0]: backend settings "plain" is not used`,
 		`appgw.yaml:4: listeners[0]: no rule has listener "web"; it answers 404`,
 	}},
+	{name: "memory that one client can take", text: web + "limits: {heldBytes: 16MiB}\n", want: []string{
+		"appgw.yaml:7: limits.heldBytes: one client may take all of heldBytes: heldBytesPerClient, 32MiB, is more"}},
+	{name: "more for one client than for all", text: web + "limits: {heldBytes: 16MiB, heldBytesPerClient: 20MiB}\n", want: []string{
+		"appgw.yaml:7: limits.heldBytesPerClient: one client may take all of heldBytes: heldBytesPerClient, 20MiB, is more"}},
+	{name: "as much for one client as for all", text: web + "limits: {heldBytes: 16MiB, heldBytesPerClient: 16MiB}\n"},
 	{name: "tls of http settings", text: strings.Replace(web, "name: plain", "name: plain, tls: {verify: false}", 1), want: []string{
 		"appgw.yaml:3: backendSettings[0].tls: has no effect with protocol: http"}},
 

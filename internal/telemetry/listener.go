@@ -117,7 +117,8 @@ const (
 	LimitConnectionsPerClient
 	LimitResponseHeadBytes
 	LimitHeldBytes // of all exchanges together
-	limits         = iota
+	LimitHeldBytesPerClient
+	limits = iota
 )
 
 // String returns the label value: the name of the key in the configuration.
@@ -125,6 +126,7 @@ func (l Limit) String() string {
 	return labelOf(int(l), []string{
 		"headBytes", "fields", "urlBytes", "headTimeout", "bodyMinRate", "bodyBytes", "idleTimeout",
 		"tunnelIdleTimeout", "writeStall", "connections", "connectionsPerClient", "responseHeadBytes", "heldBytes",
+		"heldBytesPerClient",
 	})
 }
 

@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// clientCounts counts open connections by client address.
+// clientCounts counts what clients take, by their addresses: connections, or
+// bytes. It has an entry only for who takes something.
 type clientCounts struct {
 	once   sync.Once
 	seed   maphash.Seed
@@ -15,7 +16,7 @@ type clientCounts struct {
 
 type clientShard struct {
 	mu sync.Mutex
-	n  map[netip.Addr]int32
+	n  map[netip.Addr]int64
 }
 
 func (c *clientCounts) shard(a netip.Addr) *clientShard {
@@ -34,26 +35,35 @@ func clientKey(a netip.Addr) netip.Addr {
 	return a
 }
 
-// add counts a connection; false, uncounted, when the client has max already.
-func (c *clientCounts) add(a netip.Addr, max int) bool {
+// add counts n more; false, uncounted, when the client would have more than
+// most.
+func (c *clientCounts) add(a netip.Addr, n, most int64) bool {
 	s := c.shard(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if int(s.n[a]) >= max {
+	if s.n[a]+n > most {
 		return false
 	}
 	if s.n == nil {
-		s.n = map[netip.Addr]int32{}
+		s.n = map[netip.Addr]int64{}
 	}
-	s.n[a]++
+	s.n[a] += n
 	return true
 }
 
-func (c *clientCounts) remove(a netip.Addr) {
+// of is what a client has.
+func (c *clientCounts) of(a netip.Addr) int64 {
 	s := c.shard(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.n[a]--; s.n[a] <= 0 {
+	return s.n[a]
+}
+
+func (c *clientCounts) remove(a netip.Addr, n int64) {
+	s := c.shard(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n[a] -= n; s.n[a] <= 0 {
 		delete(s.n, a)
 	}
 }

@@ -481,11 +481,10 @@ func (f *flow) stopResponse(v Verdict) {
 func (f *flow) holdResponse(piece []byte, hold int) (body []byte, over, ok bool) {
 	w := pieceWait{f: f}
 	defer w.end()
-	most := f.heldMax()
+	r := f.room()
 	for {
-		if !f.kept.add(&f.gw.held, piece, most) {
-			f.listener.Metrics.LimitHit(f.shard, telemetry.LimitHeldBytes)
-			f.stopResponse(Verdict{Action: Answer, Status: 503, Reason: errNoRoom.Error()})
+		if err := f.kept.add(&f.gw.held, piece, &r); err != nil {
+			f.stopResponse(f.noRoom(err))
 			return nil, false, false
 		}
 		if len(f.kept.bytes) > hold {

@@ -173,7 +173,7 @@ func (fe *Frontend) count(c *conn, m *telemetry.Listener, perClient int) bool {
 	if perClient == 0 || c.trusted || !key.IsValid() {
 		return true
 	}
-	if !fe.gw.clients.add(key, perClient) {
+	if !fe.gw.clients.add(key, 1, int64(perClient)) {
 		m.LimitHit(c.Shard, telemetry.LimitConnectionsPerClient)
 		fe.turnAway(c, m, telemetry.RejectPerClient, refusal429)
 		return false
@@ -184,7 +184,7 @@ func (fe *Frontend) count(c *conn, m *telemetry.Listener, perClient int) bool {
 
 func (fe *Frontend) uncount(c *conn) {
 	if c.counted.IsValid() {
-		fe.gw.clients.remove(c.counted)
+		fe.gw.clients.remove(c.counted, 1)
 	}
 }
 

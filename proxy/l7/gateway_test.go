@@ -40,6 +40,7 @@ type setup struct {
 	snapshot func(*Snapshot)
 	hosts    []string
 	noLog    bool
+	log      io.Writer // of what is not about requests; nil: nowhere
 }
 
 // gateway is a Gateway on a loopback socket.
@@ -58,8 +59,11 @@ type gateway struct {
 func start(t testing.TB, s setup) *gateway {
 	t.Helper()
 	g := &gateway{metrics: telemetry.NewMetrics(telemetry.MetricsOptions{}), logFile: filepath.Join(t.TempDir(), "access.log")}
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	g.Gateway = NewGateway(quiet, openLog(t, g.logFile, quiet, s.noLog))
+	if s.log == nil {
+		s.log = io.Discard
+	}
+	log := slog.New(slog.NewTextHandler(s.log, nil))
+	g.Gateway = NewGateway(log, openLog(t, g.logFile, log, s.noLog))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -81,8 +85,22 @@ func start(t testing.TB, s setup) *gateway {
 		if n := g.Panics(); n > 0 {
 			t.Errorf("%d panics", n)
 		}
+		if n, who := g.HeldBytes(), g.holders(); n != 0 || who != 0 {
+			t.Errorf("%d bytes are held still, of %d clients", n, who)
+		}
 	})
 	return g
+}
+
+// holders is how many clients have something held.
+func (g *gateway) holders() (n int) {
+	for i := range g.held.clients.shards {
+		s := &g.held.clients.shards[i]
+		s.mu.Lock()
+		n += len(s.n)
+		s.mu.Unlock()
+	}
+	return n
 }
 
 // openLog opens an access log in a file.
@@ -132,7 +150,7 @@ func (g *gateway) build(t testing.TB, s *setup) {
 	sites.Add(g.listener, s.hosts)
 	g.snap = &Snapshot{Sites: []*Sites{sites}, Trusted: cidr.Set(nil), Unrouted: metrics.Route("", "", "")}
 	g.snap.Limits = config.Limits{HeadBytes: 32 << 10, Fields: 100, URLBytes: 8 << 10, HeadTimeout: soon, BodyMinRate: 500,
-		IdleTimeout: time.Minute, TunnelIdleTimeout: time.Minute, WriteStall: soon, ResponseHeadBytes: 64 << 10}
+		IdleTimeout: time.Minute, TunnelIdleTimeout: time.Minute, WriteStall: soon, ResponseHeadBytes: 64 << 10, HeldBytesPerClient: 64 << 20}
 	if s.snapshot != nil {
 		s.snapshot(g.snap)
 	}

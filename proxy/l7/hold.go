@@ -2,6 +2,7 @@ package l7
 
 import (
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +17,12 @@ const (
 	holdPatience = int64(10 * time.Second)
 )
 
-// errNoRoom is that held bodies take all the memory they may.
-var errNoRoom = errors.New("held bodies take all of their memory")
+// Why a body cannot be held: held bodies take all the memory they may, or
+// those of its client do.
+var (
+	errNoRoom       = errors.New("held bodies take all of their memory")
+	errNoClientRoom = errors.New("held bodies of the client take all of its memory")
+)
 
 // Sizes of the memory that bodies are held in: doubled from the smallest on,
 // and a last one for the largest limit with a piece that goes beyond it.
@@ -36,53 +41,82 @@ func holdSize(class int) int {
 
 // holdings is the memory of all held bodies.
 type holdings struct {
-	used  atomic.Int64 // bytes lent
-	pools [holdSizes]sync.Pool
+	used    atomic.Int64 // bytes lent
+	clients clientCounts // of them, who has how many
+	pools   [holdSizes]sync.Pool
 }
 
-// reserve takes n bytes of most; false when there are not so many left.
-func (h *holdings) reserve(n int, most int64) bool {
-	if h.used.Add(int64(n)) > most {
-		h.used.Add(-int64(n))
-		return false
+// room is how much memory held bodies may take when one more is held.
+type room struct {
+	all    int64      // together
+	client netip.Addr // whose the body is; invalid: nobody's
+	own    int64      // those of the client
+}
+
+// reserve takes n bytes, and says which limit is in the way.
+func (h *holdings) reserve(n int64, r *room) error {
+	if r.client.IsValid() && !h.clients.add(r.client, n, r.own) {
+		return errNoClientRoom
 	}
-	return true
+	if h.used.Add(n) > r.all {
+		h.free(n, r.client)
+		return errNoRoom
+	}
+	return nil
 }
 
-// impatient reports whether a body that has been coming in for so long, in
-// nanoseconds, must make room for others.
-func (h *holdings) impatient(most, since int64) bool {
-	return since > holdPatience && h.used.Load() > most/2
+// free gives n bytes back.
+func (h *holdings) free(n int64, client netip.Addr) {
+	h.used.Add(-n)
+	if client.IsValid() {
+		h.clients.remove(client, n)
+	}
+}
+
+// impatient says whether a body that has been coming in for so long, in
+// nanoseconds, must make room for others, and which limit asks for it.
+func (h *holdings) impatient(r *room, since int64) error {
+	switch {
+	case since <= holdPatience:
+		return nil
+	case h.used.Load() > r.all/2:
+		return errNoRoom
+	case r.client.IsValid() && h.clients.of(r.client) > r.own/2:
+		return errNoClientRoom
+	}
+	return nil
 }
 
 // held is the beginning of one body, in one piece. Its memory follows what has
 // arrived, not what was announced: it grows with the body, twice as large each
 // time. The zero value holds nothing.
 type held struct {
-	bytes []byte
-	size  int     // reserved
-	class int     // of mem
-	mem   *[]byte // from the pool; nil for an outsize piece, or nothing
+	bytes  []byte
+	size   int        // reserved
+	client netip.Addr // for whom; invalid: nobody
+	class  int        // of mem
+	mem    *[]byte    // from the pool; nil for an outsize piece, or nothing
 }
 
-// add appends a piece; false when all held bodies together would take more
-// than most.
-func (d *held) add(from *holdings, piece []byte, most int64) bool {
-	if need := len(d.bytes) + len(piece); need > cap(d.bytes) && !d.grow(from, need, most) {
-		return false
+// add appends a piece, if there is room for it.
+func (d *held) add(from *holdings, piece []byte, r *room) error {
+	if need := len(d.bytes) + len(piece); need > cap(d.bytes) {
+		if err := d.grow(from, need, r); err != nil {
+			return err
+		}
 	}
 	d.bytes = append(d.bytes, piece...)
-	return true
+	return nil
 }
 
-func (d *held) grow(from *holdings, need int, most int64) bool {
-	var next held
+func (d *held) grow(from *holdings, need int, r *room) error {
+	next := held{client: r.client}
 	for next.class < holdSizes-1 && holdSize(next.class) < need {
 		next.class++
 	}
 	next.size = max(need, holdSize(next.class))
-	if !from.reserve(next.size, most) {
-		return false
+	if err := from.reserve(int64(next.size), r); err != nil {
+		return err
 	}
 	if next.size > largestHold {
 		next.bytes = make([]byte, 0, next.size)
@@ -93,7 +127,7 @@ func (d *held) grow(from *holdings, need int, most int64) bool {
 	next.bytes = append(next.bytes, d.bytes...)
 	d.release(from)
 	*d = next
-	return true
+	return nil
 }
 
 func (h *holdings) lend(class int) *[]byte {
@@ -109,7 +143,7 @@ func (d *held) release(to *holdings) {
 	if d.size == 0 {
 		return
 	}
-	to.used.Add(-int64(d.size))
+	to.free(int64(d.size), d.client)
 	if d.mem != nil {
 		to.pools[d.class].Put(d.mem)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/internal/cidr"
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/testkit"
@@ -118,6 +120,89 @@ func TestHeldBytesAreBoundedForAllExchanges(t *testing.T) {
 			}
 			if n := limitHits(t, g, "heldBytes"); n != 1 {
 				t.Errorf("counted %v times", n)
+			}
+		})
+	}
+}
+
+// from dials with an address of the loopback network.
+func from(t *testing.T, g *gateway, addr string) *testkit.Client {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}, Timeout: soon}
+	c, err := d.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testkit.NewClient(t, c.(*net.TCPConn), nil)
+}
+
+func TestHeldBytesAreBoundedForEachClient(t *testing.T) {
+	var log bytes.Buffer
+	b := testkit.NewBackend(t, nil)
+	g := start(t, setup{backends: []*testkit.Backend{b}, log: &log,
+		target:   func(t *Target) { t.Stages = []StageMaker{eachTime(func() *fakeStage { return holding(MaxHold) })} },
+		snapshot: func(s *Snapshot) { s.Limits.HeldBytesPerClient = 3<<20 + 100<<10 }})
+	body := testkit.Pattern(600_000)
+	slow := from(t, g, "127.0.0.1")
+	slow.Send(put(body)[:500_000])
+	testkit.Eventually(t, soon, "bytes to be held", func() bool { return g.HeldBytes() >= 500_000 })
+	greedy := from(t, g, "127.0.0.1")
+	go greedy.TrySend(put(testkit.Pattern(1_500_000)), soon)
+	if r, err := greedy.TryReadResponse("PUT", soon); err != nil || r.StatusCode != 503 {
+		t.Fatalf("answer is %v, %v", r, err)
+	}
+	if l := g.lines(t, 1)[0]; l.text("reason") != errNoClientRoom.Error() || l.text("termination") != "PR" {
+		t.Errorf("the log says %v", l)
+	}
+	if own, all := limitHits(t, g, "heldBytesPerClient"), limitHits(t, g, "heldBytes"); own != 1 || all != 0 {
+		t.Errorf("counted %v and %v times", own, all)
+	}
+	other := from(t, g, "127.0.0.2")
+	go other.TrySend(put(testkit.Pattern(1_500_000)), soon)
+	if r := other.ReadResponse("PUT"); r.StatusCode != 200 {
+		t.Errorf("another client got %q", r.Head)
+	}
+	slow.Send(put(body)[500_000:])
+	if r := slow.ReadResponse("PUT"); r.StatusCode != 200 {
+		t.Errorf("the client got %q in the end", r.Head)
+	}
+	g.lines(t, 3)
+	if g.holders() != 0 {
+		t.Error("somebody has something held still")
+	}
+	if text := log.String(); strings.Count(text, "body not held") != 1 || !strings.Contains(text, "client=127.0.0.1 limit=heldBytesPerClient") {
+		t.Errorf("the log says %q", text)
+	}
+}
+
+func TestWhoseHeldBytesAre(t *testing.T) {
+	for _, w := range []struct{ name, peer, forwarded, want string }{
+		{"a client", "192.0.2.7", "", "192.0.2.7"},
+		{"a client that says it is another", "192.0.2.7", "198.51.100.1", "192.0.2.7"},
+		{"a mapped address", "::ffff:192.0.2.7", "", "192.0.2.7"},
+		{"a host with many addresses", "2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::"},
+		{"a client of a trusted proxy", "10.0.0.1", "192.0.2.7", "192.0.2.7"},
+		{"a host of a trusted proxy", "10.0.0.1", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+		{"another that it says it is", "10.0.0.1", "198.51.100.1, 192.0.2.7", "192.0.2.7"},
+		{"a proxy that it says it is", "10.0.0.1", "10.0.0.9, 192.0.2.7", "192.0.2.7"},
+		{"clients whom their proxy does not name", "10.0.0.1", "", ""},
+		{"clients whom nobody understands", "10.0.0.1", "unknown", ""},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			f := &flow{req: &httpmsg.Request{}}
+			f.snap = &Snapshot{Trusted: cidr.Set([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}), Limits: config.Limits{HeldBytesPerClient: 1}}
+			if w.forwarded != "" {
+				f.req.AddString("X-Forwarded-For", w.forwarded)
+			}
+			f.client.Peer = netip.AddrPortFrom(netip.MustParseAddr(w.peer), 1)
+			f.client.Addr, f.trusted = f.client.Peer, f.snap.Trusted.Contains(f.client.Peer.Addr())
+			f.findClient()
+			got := f.room().client
+			if w.want == "" && got.IsValid() || w.want != "" && got != netip.MustParseAddr(w.want) {
+				t.Errorf("it is %v, want %q", got, w.want)
+			}
+			if f.snap.Limits.HeldBytesPerClient = 0; f.room().client.IsValid() {
+				t.Error("without a bound it is somebody's")
 			}
 		})
 	}
@@ -344,15 +429,22 @@ func TestHoldingsCountWhatIsReserved(t *testing.T) {
 	var h holdings
 	var a, b held
 	text := []byte(testkit.Pattern(100_000))
-	if !a.add(&h, text, 1<<20) || h.used.Load() != 128<<10 {
-		t.Fatalf("%d bytes are used", h.used.Load())
+	who := netip.MustParseAddr("192.0.2.1")
+	space := func(all, own int64) *room { return &room{all: all, own: own, client: who} }
+	if err := a.add(&h, text, space(1<<20, 200_000)); err != nil || h.used.Load() != 128<<10 || h.clients.of(who) != 128<<10 {
+		t.Fatalf("%v; %d bytes are used, %d of the client", err, h.used.Load(), h.clients.of(who))
 	}
-	if b.add(&h, text, 200_000) || h.used.Load() != 128<<10 {
-		t.Errorf("%d bytes are used after a refusal", h.used.Load())
+	for _, w := range []struct {
+		r    *room
+		want error
+	}{{space(200_000, 1<<20), errNoRoom}, {space(1<<20, 200_000), errNoClientRoom}, {&room{all: 200_000}, errNoRoom}} {
+		if err := b.add(&h, text, w.r); err != w.want || h.used.Load() != 128<<10 || h.clients.of(who) != 128<<10 {
+			t.Errorf("%v; %d bytes are used, %d of the client", err, h.used.Load(), h.clients.of(who))
+		}
 	}
 	for range 30 {
-		if !a.add(&h, text, 100<<20) {
-			t.Fatal("there is room")
+		if err := a.add(&h, text, space(100<<20, 100<<20)); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if !bytes.Equal(a.bytes, bytes.Repeat(text, 31)) || h.used.Load() < 3_100_000 || h.used.Load() > 3_300_000 {
@@ -361,12 +453,13 @@ func TestHoldingsCountWhatIsReserved(t *testing.T) {
 	a.release(&h)
 	a.release(&h)
 	b.release(&h)
-	if h.used.Load() != 0 {
-		t.Errorf("%d bytes are used in the end", h.used.Load())
+	if h.used.Load() != 0 || h.clients.of(who) != 0 {
+		t.Errorf("%d bytes are used in the end, %d of the client", h.used.Load(), h.clients.of(who))
 	}
+	r := space(1<<20, 1<<20)
 	n := testing.AllocsPerRun(100, func() {
-		a.add(&h, text[:50_000], 1<<20)
-		a.add(&h, text[:50_000], 1<<20)
+		a.add(&h, text[:50_000], r)
+		a.add(&h, text[:50_000], r)
 		a.release(&h)
 	})
 	if n > 1 && !testkit.Race { // a collection may empty the pools
@@ -376,18 +469,21 @@ func TestHoldingsCountWhatIsReserved(t *testing.T) {
 }
 
 func TestSlowBodiesMakeRoomOnceItIsShort(t *testing.T) {
+	who := netip.MustParseAddr("192.0.2.1")
 	for _, w := range []struct {
-		name        string
-		used, since int64
-		want        bool
+		name             string
+		used, own, since int64
+		want             error
 	}{
-		{"there is room", 400, 20 * holdPatience, false},
-		{"a fast one", 900, holdPatience, false},
-		{"a slow one", 501, holdPatience + 1, true},
+		{"there is room", 400, 50, 20 * holdPatience, nil},
+		{"a fast one", 900, 90, holdPatience, nil},
+		{"a slow one", 501, 10, holdPatience + 1, errNoRoom},
+		{"a slow one of a client with many", 400, 51, holdPatience + 1, errNoClientRoom},
 	} {
 		var h holdings
 		h.used.Store(w.used)
-		if got := h.impatient(1000, w.since); got != w.want {
+		h.clients.add(who, w.own, 100)
+		if got := h.impatient(&room{all: 1000, client: who, own: 100}, w.since); got != w.want {
 			t.Errorf("%s: %v", w.name, got)
 		}
 	}

@@ -59,8 +59,8 @@ func (f *flow) holdForStages(hold int) (l load, ok bool) {
 	if err == nil && !whole && len(body) <= hold {
 		body, whole, err = f.holdMore(body, hold)
 	}
-	if err == errNoRoom {
-		f.noRoom()
+	if err == errNoRoom || err == errNoClientRoom {
+		f.obey(f.noRoom(err), 'R')
 		return load{}, false
 	}
 	if err != nil {
@@ -76,16 +76,16 @@ func (f *flow) holdForStages(hold int) (l load, ok bool) {
 
 // holdMore goes on where the exchange's own memory is full.
 func (f *flow) holdMore(piece []byte, hold int) (body []byte, whole bool, err error) {
-	most, from := f.heldMax(), stream.Now()
+	r, from := f.room(), stream.Now()
 	for {
-		if !f.held.add(&f.gw.held, piece, most) {
-			return nil, false, errNoRoom
+		if err = f.held.add(&f.gw.held, piece, &r); err != nil {
+			return nil, false, err
 		}
 		if whole = f.x.BodyDone(); whole || len(f.held.bytes) > hold {
 			return f.held.bytes, whole, nil
 		}
-		if f.gw.held.impatient(most, stream.Now()-from) {
-			return nil, false, errNoRoom
+		if err = f.gw.held.impatient(&r, stream.Now()-from); err != nil {
+			return nil, false, err
 		}
 		if piece, err = f.x.ReadBody(); err == io.EOF {
 			return f.held.bytes, true, nil
@@ -96,18 +96,30 @@ func (f *flow) holdMore(piece []byte, hold int) (body []byte, whole bool, err er
 	}
 }
 
-// heldMax is how much memory held bodies may take.
-func (f *flow) heldMax() int64 {
-	if f.snap.HeldBytes > 0 {
-		return f.snap.HeldBytes
+// room is how much memory held bodies may take, those of the exchange's client
+// among them. That is who the request is from, not who sent it: a trusted proxy
+// brings the requests of many. Its own, and those of clients that it does not
+// name, are nobody's.
+func (f *flow) room() room {
+	r := room{all: f.snap.HeldBytes, own: int64(f.snap.Limits.HeldBytesPerClient)}
+	if r.all <= 0 {
+		r.all = defaultHeldBytes
 	}
-	return defaultHeldBytes
+	if addr := f.client.Addr.Addr(); r.own > 0 && !f.snap.Trusted.Contains(addr) {
+		r.client = clientKey(addr)
+	}
+	return r
 }
 
-// noRoom answers an exchange whose body cannot be held.
-func (f *flow) noRoom() {
-	f.listener.Metrics.LimitHit(f.shard, telemetry.LimitHeldBytes)
-	f.obey(Verdict{Action: Answer, Status: 503, Reason: errNoRoom.Error()}, 'R')
+// noRoom counts that a body cannot be held, and is the answer to its exchange.
+func (f *flow) noRoom(why error) Verdict {
+	limit := telemetry.LimitHeldBytes
+	if why == errNoClientRoom {
+		limit = telemetry.LimitHeldBytesPerClient
+	}
+	f.listener.Metrics.LimitHit(f.shard, limit)
+	f.gw.logLimited("body not held", "client", f.client.Addr.Addr().String(), "limit", limit.String())
+	return Verdict{Action: Answer, Status: 503, Reason: why.Error()}
 }
 
 // stagesTake shows the stages the beginning of the body; false when one of

@@ -357,6 +357,11 @@ func TestAPanicCostsOneConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { panicsOnce(t, s, get("/")) })
 	}
+	t.Run("held body", func(t *testing.T) {
+		s := holding(1 << 20)
+		s.body = bug
+		panicsOnce(t, s, put(long))
+	})
 	t.Run("upload", func(t *testing.T) {
 		s := &fakeStage{}
 		s.body = func([]byte, bool) Verdict {
