@@ -15,13 +15,16 @@ import (
 type Explanation struct {
 	Policy  string        `json:"policy"`
 	Mode    string        `json:"mode"`
-	Verdict string        `json:"verdict"` // pass or block
+	Verdict string        `json:"verdict"` // pass, block, challenge or unverified
 	Reason  string        `json:"reason"`
 	Score   int           `json:"score"`
 	Limit   int           `json:"threshold"`
 	Asked   bool          `json:"engineAsked"` // the candidate index could not tell alone
 	Custom  []CustomMatch `json:"customRules,omitempty"`
+	Bot     *BotFinding   `json:"bot,omitempty"`
 	Matches []Finding     `json:"rules,omitempty"`
+
+	Inspected int `json:"inspectedBytes,omitempty"` // of the body, where that is not all of it
 }
 
 // Finding is a managed rule that matched, and how to silence it.
@@ -44,9 +47,49 @@ type Found struct {
 	Value    string `json:"value"`
 }
 
-// Explain judges a request with its body, all rules on, and acts on nothing.
-// Rate limits count nothing, and challenges are not asked for.
-func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanation, error) {
+// ExplainOptions say what an explanation may do beyond looking.
+type ExplainOptions struct {
+	// VerifyBots has the host names looked up that say whether a crawler is
+	// what it says, which takes some seconds at most. Without it, who is not
+	// known by the address alone is not verified.
+	VerifyBots bool
+}
+
+// Explain judges a request with its body, in the order in which the policy
+// does but to the end, all rules on, and acts on nothing. Rate limits count
+// nothing, and challenges are not asked for.
+func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client, o ExplainOptions) (*Explanation, error) {
+	shadow, err := p.shadow()
+	if err != nil {
+		return nil, err
+	}
+	if shadow.judge != p.judge {
+		defer shadow.judge.release()
+	}
+	t := &Transaction{p: shadow, client: c}
+	x := &Explanation{Policy: p.conf.Name, Mode: p.conf.Mode.String(), Verdict: "pass", Reason: "no rule matches", Limit: p.conf.RuleSet.InboundThreshold}
+	t.reader.request(m, &t.client, shadow.args, &t.req)
+	t.rules.Start(p.custom, &t.req, p.country)
+	if t.explainCustom(x) {
+		return x, nil
+	}
+	t.explainBot(x, o.VerifyBots)
+	t.explainBody(x, p, m, data)
+	t.rules.BodyRead()
+	if t.explainCustom(x) {
+		return x, nil
+	}
+	jm, err := shadow.judge.request(c.Trace, &t.req, p.skipped(&t.req, nil), &t.eval, true)
+	if err != nil {
+		return nil, err
+	}
+	x.judged(&jm)
+	return x, nil
+}
+
+// shadow is the policy in detection, where nothing ends a judgement early. If
+// its judge is another, it is the caller's to release.
+func (p *Policy) shadow() (*Policy, error) {
 	quiet := *p.conf
 	quiet.Mode = config.WAFDetection
 	j := p.judge
@@ -55,40 +98,42 @@ func (p *Policy) Explain(m *httpmsg.Request, data []byte, c Client) (*Explanatio
 		if j, err = newJudge(&quiet); err != nil {
 			return nil, err
 		}
-		defer j.release()
 	}
-	shadow := &Policy{conf: &quiet, judge: j, custom: p.custom, blocked: p.blocked, args: p.args, Metrics: newMetrics(), services: p.services}
-	shadow.log = func(*Event) {}
-	t := &Transaction{p: shadow, client: c}
-	x := &Explanation{Policy: p.conf.Name, Mode: p.conf.Mode.String(), Verdict: "pass", Reason: "no rule matches", Limit: p.conf.RuleSet.InboundThreshold}
-	t.reader.request(m, &t.client, shadow.args, &t.req)
-	t.kind = t.kindOfBody()
-	contentType, _ := t.req.Header("content-type")
-	mediaType := mediaTypeOf(contentType)
-	if len(data) > 0 && p.conf.RequestBody.Inspect && !streams(mediaType) {
-		t.explainBody(x, string(data))
-	}
-	t.rules.Start(p.custom, &t.req, p.country)
-	t.rules.BodyRead()
-	if t.explainCustom(x) {
-		return x, nil
-	}
-	jm, err := j.request(c.Trace, &t.req, p.skipped(&t.req, nil), &t.eval, true)
-	if err != nil {
-		return nil, err
-	}
-	x.judged(&jm, j)
-	return x, nil
+	s := &Policy{conf: &quiet, judge: j, custom: p.custom, blocked: p.blocked, args: p.args, Metrics: newMetrics(), services: p.services}
+	s.log = func(*Event) {}
+	return s, nil
 }
 
-// explainBody reads the body, and notes when it would be refused.
-func (t *Transaction) explainBody(x *Explanation, text string) {
-	t.p.log = func(e *Event) {
-		if e.Outcome == Refused || e.Outcome == Detected {
-			x.Verdict, x.Reason = "block", e.Reason
-		}
+// decide notes a verdict. The first one that stops the request stands; that a
+// bot is not verified says only what may be.
+func (x *Explanation) decide(verdict, reason string) {
+	if x.Verdict == "pass" || x.Verdict == unverified && verdict != "pass" {
+		x.Verdict, x.Reason = verdict, reason
 	}
-	t.readBody(text, true)
+}
+
+// explainBody reads the body as far as the policy p would, and notes when it
+// would be refused.
+func (t *Transaction) explainBody(x *Explanation, p *Policy, m *httpmsg.Request, data []byte) {
+	contentType, _ := t.req.Header("content-type")
+	mediaType := mediaTypeOf(contentType)
+	t.kind = t.kindOfBody()
+	size := int64(len(data))
+	if m.Body == httpmsg.BodyLength {
+		size = max(size, m.ContentLength)
+	}
+	if limit := p.bodyLimit(t.kind); limit > 0 && size > limit {
+		x.decide("block", "refused: "+tooLarge(size, limit))
+	}
+	if len(data) == 0 || !p.conf.RequestBody.Inspect || streams(mediaType) {
+		return
+	}
+	seen := min(len(data), p.inspectedOf(t.kind, mediaType))
+	if seen < len(data) {
+		x.Inspected = seen
+	}
+	t.p.log = func(e *Event) { x.decide("block", "refused: "+e.Reason) }
+	t.readBody(string(data[:seen]), seen == len(data))
 }
 
 // explainCustom notes the custom rules that match; it reports whether one of
@@ -96,19 +141,20 @@ func (t *Transaction) explainBody(x *Explanation, text string) {
 func (t *Transaction) explainCustom(x *Explanation) (final bool) {
 	for m, ok := t.rules.Next(); ok; m, ok = t.rules.Next() {
 		t.note(&m)
-		x.Custom = t.hits
+		x.Custom = append(x.Custom, t.hits[len(t.hits)-1])
 		if m.Rule.RateLimit || m.Rule.Action == custom.Log {
 			continue
 		}
-		x.Reason = "custom rule " + m.Rule.Name
+		reason := "custom rule " + m.Rule.Name
 		switch m.Rule.Action {
 		case custom.Allow:
+			x.decide("pass", reason)
 			return true
 		case custom.Block:
-			x.Verdict = "block"
+			x.decide("block", reason)
 			return true
 		case custom.JSChallenge:
-			x.Verdict = "challenge"
+			x.decide("challenge", reason)
 			return true
 		}
 	}
@@ -116,32 +162,35 @@ func (t *Transaction) explainCustom(x *Explanation) (final bool) {
 }
 
 // judged notes what the managed rules say.
-func (x *Explanation) judged(jm *Judgement, j *judge) {
+func (x *Explanation) judged(jm *Judgement) {
 	x.Score, x.Asked = jm.Score, jm.Asked
-	if jm.Blocked && x.Verdict != "block" {
-		x.Verdict, x.Reason = "block", fmt.Sprintf("rule %d", jm.RuleID)
-		if jm.RuleID == 949110 || jm.RuleID == 949111 {
-			x.Reason = fmt.Sprintf("anomaly score %d is at least %d", jm.Score, x.Limit)
-		}
-	} else if len(jm.Matches) > 0 && x.Verdict == "pass" {
-		x.Reason = fmt.Sprintf("anomaly score %d is below %d", jm.Score, x.Limit)
+	switch {
+	case jm.Blocked && (jm.RuleID == 949110 || jm.RuleID == 949111):
+		x.decide("block", fmt.Sprintf("anomaly score %d is at least %d", jm.Score, x.Limit))
+	case jm.Blocked:
+		x.decide("block", fmt.Sprintf("rule %d", jm.RuleID))
+	case len(jm.Matches) > 0:
+		x.decide("pass", fmt.Sprintf("anomaly score %d is below %d", jm.Score, x.Limit))
 	}
 	for i := range jm.Matches {
-		m := &jm.Matches[i]
-		if m.RuleID/1000 == 949 || m.RuleID/1000 == 980 {
-			continue
+		if m := &jm.Matches[i]; m.RuleID/1000 != 949 && m.RuleID/1000 != 980 {
+			x.Matches = append(x.Matches, findingOf(m))
 		}
-		f := Finding{RuleID: m.RuleID, Group: m.Group, Severity: m.Severity, Message: m.Message, Level: levelOf(m.Tags), Score: scoreOf(m.Severity), Doubt: m.Doubt, Evidence: m.Evidence}
-		if f.Doubt != "" {
-			f.Score = 0
-		}
-		for _, v := range m.Values {
-			f.Found = append(f.Found, Found{v.Variable, v.Text})
-			f.Exclusions = appendNew(f.Exclusions, exclusionFor(v.Variable, m.RuleID))
-		}
-		f.Exclusions = appendNew(f.Exclusions, fmt.Sprintf("overrides: [{rule: %d, action: log}]", m.RuleID))
-		x.Matches = append(x.Matches, f)
 	}
+}
+
+// findingOf is a rule that matched, with what would silence it.
+func findingOf(m *Match) Finding {
+	f := Finding{RuleID: m.RuleID, Group: m.Group, Severity: m.Severity, Message: m.Message, Level: levelOf(m.Tags), Score: scoreOf(m.Severity), Doubt: m.Doubt, Evidence: m.Evidence}
+	if f.Doubt != "" {
+		f.Score = 0
+	}
+	for _, v := range m.Values {
+		f.Found = append(f.Found, Found{v.Variable, v.Text})
+		f.Exclusions = appendNew(f.Exclusions, exclusionFor(v.Variable, m.RuleID))
+	}
+	f.Exclusions = appendNew(f.Exclusions, fmt.Sprintf("overrides: [{rule: %d, action: log}]", m.RuleID))
+	return f
 }
 
 func appendNew(list []string, text string) []string {

@@ -109,16 +109,11 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 	contentType, _ := t.req.Header("content-type")
 	mediaType := mediaTypeOf(contentType)
 	t.kind = t.kindOfBody()
-	if conf.Enforce {
-		t.limit = int64(conf.MaxSize)
-		if t.kind == variables.Multipart {
-			t.limit = int64(conf.FileLimit)
-		}
-		if m.Body == httpmsg.BodyLength && m.ContentLength > t.limit {
-			t.over = true
-			if d := t.block(413, Refused, fmt.Sprintf("body of %d bytes is larger than %d", m.ContentLength, t.limit)); d.Action != Pass {
-				return d
-			}
+	t.limit = t.p.bodyLimit(t.kind)
+	if t.limit > 0 && m.Body == httpmsg.BodyLength && m.ContentLength > t.limit {
+		t.over = true
+		if d := t.block(413, Refused, tooLarge(m.ContentLength, t.limit)); d.Action != Pass {
+			return d
 		}
 	}
 	if !conf.Inspect || streams(mediaType) {
@@ -126,10 +121,7 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 		d.Watch = t.limit > 0
 		return d
 	}
-	t.inspected = conf.InspectLimit
-	if conf.Strict && t.p.prevents() && t.kind != variables.Multipart && !isBinary(mediaType) {
-		t.inspected = max(conf.InspectLimit, min(conf.MaxSize, maxInspected)) // no end that nobody looks at
-	}
+	t.inspected = t.p.inspectedOf(t.kind, mediaType)
 	if t.p.prevents() {
 		return Decision{Action: Hold, Limit: t.inspected}
 	}
@@ -139,6 +131,31 @@ func (t *Transaction) beforeBody(m *httpmsg.Request) Decision {
 // maxInspected is how much of a form, of JSON or of XML is inspected at most
 // where the policy is strict.
 const maxInspected = 2 << 20
+
+// bodyLimit is how large a body of a kind may be; 0: of any size.
+func (p *Policy) bodyLimit(kind variables.Processor) int64 {
+	conf := &p.conf.RequestBody
+	switch {
+	case !conf.Enforce:
+		return 0
+	case kind == variables.Multipart:
+		return int64(conf.FileLimit)
+	}
+	return int64(conf.MaxSize)
+}
+
+func tooLarge(size, limit int64) string {
+	return fmt.Sprintf("body of %d bytes is larger than %d", size, limit)
+}
+
+// inspectedOf is how much of a body is inspected.
+func (p *Policy) inspectedOf(kind variables.Processor, mediaType string) int {
+	conf := &p.conf.RequestBody
+	if conf.Strict && p.prevents() && kind != variables.Multipart && !isBinary(mediaType) {
+		return max(conf.InspectLimit, min(conf.MaxSize, maxInspected)) // no end that nobody looks at
+	}
+	return conf.InspectLimit
+}
 
 // kindOfBody is how the body is to be read.
 func (t *Transaction) kindOfBody() variables.Processor {

@@ -353,7 +353,6 @@ func TestACrawlerThatIsNotKnownYetComesBack(t *testing.T) {
 		if d := ask("curl/8.5.0"); d.Action != Block || d.Status != 403 {
 			t.Errorf("%v, a tool: %+v", action, d)
 		}
-		google := "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 		if d := ask(google); d.Action != Block || d.Status != 503 {
 			t.Errorf("%v, at first: %+v", action, d)
 		}
@@ -535,7 +534,6 @@ func TestBots(t *testing.T) {
 		defer tx.Done()
 		return tx.Head(message("GET / HTTP/1.1\nHost: shop.example\nAccept: */*\nUser-Agent: " + agent))
 	}
-	google := "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 	testkit.Eventually(t, 5*time.Second, "the false crawler to be found out", func() bool { return ask(google, "192.0.2.66").Action == Block })
 	if d := ask(google, "198.51.100.7"); d.Action != Pass {
 		t.Errorf("the true one: %+v", d)

@@ -51,19 +51,19 @@ func (b *build) policyOptions(c *config.WAFPolicy) waf.Options {
 				log.Append(uint32(e.Request.Client.Port()), line)
 			}
 		}
-		if c.BotRules.Enabled {
-			o.Bots = b.app.botClassifier()
-		}
+	}
+	if c.BotRules.Enabled {
+		o.Bots = b.app.botClassifier(b.dry)
 	}
 	return o
 }
 
 // botClassifier is the process's, made when a policy first asks for it.
-func (a *app) botClassifier() *bot.Classifier {
+func (a *app) botClassifier(offline bool) *bot.Classifier {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.bots == nil {
-		a.bots = bot.New(bot.Options{Logger: a.log})
+		a.bots = bot.New(bot.Options{Logger: a.log, Offline: offline})
 	}
 	return a.bots
 }

@@ -36,6 +36,7 @@ type wafQuestion struct {
 	url, method, data     string
 	headers               []string
 	from                  string
+	verifyBots            bool
 }
 
 func newWAFExplainCommand() *cobra.Command {
@@ -46,7 +47,9 @@ func newWAFExplainCommand() *cobra.Command {
 		Short: "Say what a firewall policy thinks of a request, and what would silence it",
 		Long: `Explain judges a request by a policy without sending it anywhere: every rule
 that matches, what it matched and where, the anomaly score, and for each the line
-of configuration that would silence it.
+of configuration that would silence it. What the policy refuses before it asks
+its rules is shown too: a body over its limit, or one that can be read in two ways,
+and what the bot rules make of the client.
 
 The request is a file with a raw HTTP/1.1 request (- is standard input; lines may
 end without CR), or is put together from --url, --method, --header and --data.
@@ -80,6 +83,7 @@ Without -c, the policy is the default one: balanced, in prevention.`,
 	f.StringArrayVar(&q.headers, "header", nil, "`\"Name: value\"` of a header field; may be repeated")
 	f.StringVar(&q.data, "data", "", "body of the request; a form unless a Content-Type is given")
 	f.StringVar(&q.from, "from", "127.0.0.1", "`address` of the client")
+	f.BoolVar(&q.verifyBots, "verify-bots", false, "look up host names of who says that it is a crawler, as bot rules do")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.MarkFlagsOneRequired("url", "request")
 	cmd.MarkFlagsMutuallyExclusive("url", "request")
@@ -135,7 +139,7 @@ func (q *wafQuestion) explain(p *waf.Policy, stdin io.Reader) (*waf.Explanation,
 	}
 	req.Path = req.Keep(path)
 	addr := netip.AddrPortFrom(from.Unmap(), 0)
-	return p.Explain(req, data, waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1", Trace: "explain"})
+	return p.Explain(req, data, waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1", Trace: "explain"}, waf.ExplainOptions{VerifyBots: q.verifyBots})
 }
 
 // message is the head and the body of the request.
@@ -233,6 +237,12 @@ func printExplanation(w io.Writer, x *waf.Explanation) {
 	fmt.Fprintf(w, "policy   %s (%s)\nverdict  %s: %s\n", x.Policy, x.Mode, x.Verdict, x.Reason)
 	if !x.Asked && len(x.Custom) == 0 && len(x.Matches) == 0 {
 		fmt.Fprintln(w, "         decided by the candidate index: no managed rule could match")
+	}
+	if x.Inspected > 0 {
+		fmt.Fprintf(w, "         the body is inspected up to %d bytes; what follows is not\n", x.Inspected)
+	}
+	if b := x.Bot; b != nil {
+		fmt.Fprintf(w, "\nbot rule %s (%s, %s): %s\n  because %s\n", b.RuleID, b.Class, printable(b.Name), b.Action, printable(b.Reason))
 	}
 	for _, c := range x.Custom {
 		fmt.Fprintf(w, "\ncustom rule %s: %s\n", c.Rule, c.Action)

@@ -55,7 +55,7 @@ func judge(p *waf.Policy, raw []byte) (blocked bool, why string) {
 	}
 	req.Path = req.Keep(path)
 	addr := netip.MustParseAddrPort("203.0.113.9:40000")
-	x, err := p.Explain(req, whole(req, raw[i:]), waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1"})
+	x, err := p.Explain(req, whole(req, raw[i:]), waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1"}, waf.ExplainOptions{})
 	if err != nil {
 		return true, err.Error()
 	}

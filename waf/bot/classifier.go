@@ -35,6 +35,7 @@ type Options struct {
 	Timeout  time.Duration // for all look-ups about an address. If zero, 5s.
 	Keep     time.Duration // after which an address is looked up again. If zero, 1h.
 	Retry    time.Duration // the same after a failure of DNS. If zero, 1m.
+	Offline  bool          // nothing is looked up but by Verify.
 }
 
 // Resolver asks name servers. Both methods must return soon after the context
@@ -79,6 +80,9 @@ func (o Options) withDefaults() Options {
 	if o.Workers <= 0 {
 		o.Workers = 4
 	}
+	if o.Offline {
+		o.Workers = 0
+	}
 	if o.Timeout <= 0 {
 		o.Timeout = 5 * time.Second
 	}
@@ -116,6 +120,16 @@ func (c *Classifier) Classify(agent string, client netip.Addr) Verdict {
 		return Verdict{ID: s.id, Class: s.class, Name: s.name, Reason: s.reason}
 	}
 	return c.verified(s, client.Unmap().WithZone(""))
+}
+
+// Verify is Classify that waits until names are looked up, for Options.Timeout
+// at most, or until the context ends. It is for those who ask once.
+func (c *Classifier) Verify(ctx context.Context, agent string, client netip.Addr) Verdict {
+	if v := c.Classify(agent, client); !v.Pending {
+		return v
+	}
+	c.verifier.lookUpNow(ctx, client.Unmap().WithZone(""))
+	return c.Classify(agent, client)
 }
 
 // verified is the verdict on who says that it is a crawler.

@@ -124,6 +124,17 @@ func (v *verifier) work(ctx context.Context) {
 	}
 }
 
+// lookUpNow looks an address up while the caller waits.
+func (v *verifier) lookUpNow(ctx context.Context, a netip.Addr) {
+	f, _, _ := v.lookUp(ctx, a)
+	v.mu.Lock()
+	if v.cache.find(a) == nil {
+		v.cache.add(a)
+	}
+	v.mu.Unlock()
+	v.learn(a, f, time.Now())
+}
+
 // String is the state in the log.
 func (s state) String() string {
 	return [...]string{"unasked", "confirmed", "denied", "failed"}[s]
