@@ -40,8 +40,9 @@ type Event struct {
 	RuleID   int    // the managed rule that blocked
 	Custom   string // the custom rule that decided
 	Score    int
-	Response bool // it is about the response
-	Partial  bool // only the beginning of the body was inspected
+	Response bool   // it is about the response
+	Partial  bool   // a part of the message was not inspected
+	Unseen   string // which, where that is more than the end of a long body
 	Request  *variables.Request
 	Matches  []Match
 	Hits     []CustomMatch

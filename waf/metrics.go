@@ -17,7 +17,7 @@ type Metrics struct {
 	Errors      atomic.Uint64              // errors of the firewall itself
 	Verified    atomic.Uint64              // messages judged without the index, too
 	Differences atomic.Uint64              // of them those judged otherwise
-	Partial     atomic.Uint64              // bodies of which only the beginning was inspected
+	Partial     atomic.Uint64              // messages of which a part was not inspected
 	Nanoseconds atomic.Uint64              // that judging took
 }
 

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -36,6 +37,7 @@ type Transaction struct {
 	received  int64 // bytes of the body so far
 	limit     int64 // of the body; 0: none
 	over      bool  // it was reported that the body is over the limit
+	partial   bool  // a part of the request is not inspected
 	skip      []ruleRange
 	seen      []byte // the beginning of the body, in detection
 	hits      []CustomMatch
@@ -202,11 +204,36 @@ func (t *Transaction) collect(piece []byte, end bool) Decision {
 	return Decision{Watch: true}
 }
 
+// Trailers says that fields follow the request's body, which nobody looks at.
+// It comes before the end of the body, and reports whether they may be sent on.
+// Prevention has them dropped. Detection alters no request, and says that it
+// has not seen all of this one.
+func (t *Transaction) Trailers() (send bool) {
+	if t.p.prevents() {
+		return false
+	}
+	if !t.passed {
+		t.unseen("request trailers were not inspected; prevention would not send them on")
+	}
+	return true
+}
+
+// unseen notes that a part of the request passes without being inspected. what
+// says more than that, if it is not just the end of a long body.
+func (t *Transaction) unseen(what string) {
+	if !t.partial {
+		t.partial = true
+		t.p.Metrics.Partial.Add(1)
+	}
+	if !t.event.Response { // otherwise the word on the request is out
+		t.event.Partial, t.event.Unseen = true, cmp.Or(what, t.event.Unseen)
+	}
+}
+
 // inspect judges the request with its body, or with the beginning of it.
 func (t *Transaction) inspect(text string, whole bool) Decision {
 	if !whole {
-		t.event.Partial = true
-		t.p.Metrics.Partial.Add(1)
+		t.unseen("")
 	}
 	if d, final := t.readBody(text, whole); final {
 		return d
@@ -399,7 +426,9 @@ func (t *Transaction) obey(jm *Judgement) Decision {
 		}
 		return d
 	case len(jm.Matches) > 0 || len(t.hits) > 0 || t.event.Reason != "":
-		t.report(Matched, t.event.Reason)
+		t.report(Matched, cmp.Or(t.event.Reason, t.event.Unseen))
+	case t.event.Unseen != "":
+		t.report(Allowed, t.event.Unseen)
 	default:
 		t.p.Metrics.Outcomes[Allowed].Add(1)
 	}

@@ -151,8 +151,8 @@ func (s *wafStage) OnResponseBody(piece []byte, end bool) l7.Verdict {
 
 func (s *wafStage) Done() { s.tx.Done() }
 
-// DropTrailers implements l7.TrailerDropper: nobody has looked at them.
-func (s *wafStage) DropTrailers() bool { return s.policy.Mode() == config.WAFPrevention }
+// OnTrailers implements l7.TrailerStage.
+func (s *wafStage) OnTrailers() (send bool) { return s.tx.Trailers() }
 
 // Record implements l7.Recorder.
 func (s *wafStage) Record(r *telemetry.Record) {

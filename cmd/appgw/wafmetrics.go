@@ -24,7 +24,7 @@ var (
 	wafDifferences = prometheus.NewDesc("gatehouse_waf_verify_differences_total",
 		"Verified messages that the candidate index would have had judged otherwise.", []string{"policy"}, nil)
 	wafPartial = prometheus.NewDesc("gatehouse_waf_partial_bodies_total",
-		"Bodies of which only the beginning was inspected.", []string{"policy"}, nil)
+		"Messages of which a part was not inspected, mostly the end of a long body.", []string{"policy"}, nil)
 	wafSeconds = prometheus.NewDesc("gatehouse_waf_evaluation_seconds_total",
 		"Time spent on inspecting messages.", []string{"policy"}, nil)
 )

@@ -44,6 +44,7 @@ type flow struct {
 	backend  *proxy.Backend
 	inFlight bool // backend counts the request
 	streamed bool // the response body took more than one piece
+	trailers trailers
 	failure  failure
 	repin    bool // the client needs a new affinity cookie
 
@@ -391,7 +392,7 @@ func (f *flow) letGo() {
 func (f *flow) release() {
 	f.letGo()
 	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
-	f.streamed = false
+	f.streamed, f.trailers = false, trailersUnknown
 	f.repin, f.tunneled, f.upload = false, 0, nil
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil

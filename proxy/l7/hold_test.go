@@ -360,22 +360,27 @@ func TestABackendAnswersWithinAHeldBody(t *testing.T) {
 	}
 }
 
-func TestTrailersFollowAHeldBody(t *testing.T) {
+func TestTrailersFollowABody(t *testing.T) {
 	for _, w := range []struct {
 		size     int
+		hold     int // 0: it streams
 		drop     bool
 		trailers int
-	}{{10, false, 1}, {200_000, false, 1}, {10, true, 0}, {200_000, true, 0}} {
+	}{{10, MaxHold, false, 1}, {200_000, MaxHold, false, 1}, {10, MaxHold, true, 0}, {200_000, MaxHold, true, 0}, {200_000, 100_000, false, 1}, {200_000, 100_000, true, 0},
+		{10, 0, false, 1}, {200_000, 0, false, 1}, {10, 0, true, 0}, {200_000, 0, true, 0}} {
 		body := testkit.Pattern(w.size)
-		s := holding(MaxHold)
-		s.noTrailers = w.drop
+		s := &fakeStage{noTrailers: w.drop, body: func([]byte, bool) Verdict { return Verdict{Watch: true} }}
+		if w.hold > 0 {
+			s.head = holding(w.hold).head
+		}
 		g, b := staged(t, s, nil)
 		c := testkit.Dial(t, g.addr)
 		text := request("PUT", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum") + inChunks(body, false)
 		go c.TrySend(strings.TrimSuffix(text, "\r\n")+"X-Sum: 1\r\n\r\n", soon)
 		e := testkit.DecodeEcho(t, c.ReadResponse("PUT").Content)
-		if e.BodyLen != int64(len(body)) || len(e.Trailers) != w.trailers || s.ends != 1 {
-			t.Errorf("%d bytes, trailers %v, %d ends; %d requests", e.BodyLen, e.Trailers, s.ends, b.RequestCount())
+		finished(t, g)
+		if e.BodyLen != int64(len(body)) || len(e.Trailers) != w.trailers || s.ends != 1 || s.trailers != 1 {
+			t.Errorf("%+v: %d bytes, trailers %v, %d ends, told of trailers %d times; %d requests", w, e.BodyLen, e.Trailers, s.ends, s.trailers, b.RequestCount())
 		}
 	}
 }

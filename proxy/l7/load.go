@@ -47,10 +47,11 @@ func (f *flow) holdBody(hold int) (l load, ok bool) {
 		f.clientFailed(err)
 		return load{}, false
 	}
+	trailed := whole && f.hasTrailers()
 	if (whole || len(body) > 0) && !f.stagesTake(body, whole) {
 		return load{}, false
 	}
-	return load{body, whole && !f.hasTrailers()}, true
+	return load{body, whole && !trailed}, true
 }
 
 // holdForStages collects the body until it is whole or longer than hold.
@@ -68,10 +69,11 @@ func (f *flow) holdForStages(hold int) (l load, ok bool) {
 		return load{}, false
 	}
 	f.req.Expect100 = false // it has been told to go on, whatever the backend thinks
+	trailed := whole && f.hasTrailers()
 	if !f.stagesTake(body, whole) {
 		return load{}, false
 	}
-	return load{body, whole && !f.hasTrailers()}, true
+	return load{body, whole && !trailed}, true
 }
 
 // holdMore goes on where the exchange's own memory is full.
@@ -133,12 +135,36 @@ func (f *flow) stagesTake(body []byte, end bool) bool {
 }
 
 // hasTrailers reports whether trailer fields follow the body that is held:
-// they are sent behind it, as those of a body that streams.
+// they are sent behind it, as those of a body that streams. The stages are
+// told.
 func (f *flow) hasTrailers() bool {
 	if f.req.Body != httpmsg.BodyChunked {
 		return false
 	}
 	f.resp.Reset(nil)
 	f.x.Trailers(&f.resp.Fields)
-	return f.resp.Len() > 0
+	return f.resp.Len() > 0 && f.sendTrailers()
+}
+
+// trailers is what becomes of request trailers.
+type trailers uint8
+
+const (
+	trailersUnknown trailers = iota
+	trailersSent
+	trailersDropped
+)
+
+// sendTrailers asks the stages, once, whether request trailers that are there
+// may be sent on.
+func (f *flow) sendTrailers() bool {
+	if f.trailers == trailersUnknown {
+		f.inStages(func() Verdict {
+			if f.trailers = trailersDropped; f.stages.onTrailers() {
+				f.trailers = trailersSent
+			}
+			return Verdict{}
+		})
+	}
+	return f.trailers == trailersSent
 }

@@ -125,11 +125,12 @@ type Recorder interface {
 	Record(r *telemetry.Record)
 }
 
-// TrailerDropper is a Stage that has judged a request by its head and body:
-// fields that come behind them, which it has not seen, are not sent on.
-type TrailerDropper interface {
-	// DropTrailers reports whether request trailers are to be dropped.
-	DropTrailers() bool
+// TrailerStage is a Stage that judges a request by its head and body, and wants
+// to know when fields come behind them, which no stage sees.
+type TrailerStage interface {
+	// OnTrailers is called once when request trailers are there, before the
+	// end of the body is shown. It reports whether they may be sent on.
+	OnTrailers() (send bool)
 }
 
 // StageMaker makes the stages of exchanges; it belongs to a rule and lives

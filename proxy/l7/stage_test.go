@@ -31,10 +31,18 @@ type fakeStage struct {
 	done    int
 
 	noTrailers bool
+	trailers   int // how often it was told of some
 }
 
-// DropTrailers implements TrailerDropper.
-func (s *fakeStage) DropTrailers() bool { return s.noTrailers }
+// OnTrailers implements TrailerStage.
+func (s *fakeStage) OnTrailers() bool {
+	defer s.alone()()
+	if s.ends > 0 {
+		panic("trailers that come when the end is known")
+	}
+	s.trailers++
+	return !s.noTrailers
+}
 
 // alone notes that two goroutines use the stage at a time.
 func (s *fakeStage) alone() func() {
@@ -141,8 +149,8 @@ func TestAStageSeesBothBodies(t *testing.T) {
 				if s.seen.String() != body || s.answer.String() != body || s.done != 1 {
 					t.Errorf("the stage saw %d and %d bytes of %d; done %d times", s.seen.Len(), s.answer.Len(), size, s.done)
 				}
-				if s.ends != 1 {
-					t.Errorf("%d ends of the request", s.ends)
+				if s.ends != 1 || s.trailers != 0 {
+					t.Errorf("%d ends of the request, told of trailers %d times", s.ends, s.trailers)
 				}
 				if size > 0 && s.answers != 1 {
 					t.Errorf("%d ends of the response", s.answers)

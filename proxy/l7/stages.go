@@ -114,12 +114,13 @@ func (s stages) done(r *telemetry.Record) {
 	}
 }
 
-// dropTrailers reports whether a stage wants request trailers dropped.
-func (s stages) dropTrailers() bool {
+// onTrailers tells of request trailers; false when a stage wants them dropped.
+func (s stages) onTrailers() (send bool) {
+	send = true
 	for i := range s {
-		if d, ok := s[i].Stage.(TrailerDropper); ok && d.DropTrailers() {
-			return true
+		if t, ok := s[i].Stage.(TrailerStage); ok && !t.OnTrailers() {
+			send = false
 		}
 	}
-	return false
+	return send
 }

@@ -183,14 +183,14 @@ func (f *flow) inStages(call func() Verdict) Verdict {
 
 // endUpload sends the end of the body.
 func (f *flow) endUpload(u *upload) {
+	var trailers httpmsg.Request
+	if f.x.Trailers(&trailers.Fields); trailers.Len() > 0 && !f.sendTrailers() {
+		trailers.Reset(nil)
+	}
 	if !f.stagesPass(u, nil, true) {
 		return
 	}
 	u.ending.Store(true)
-	var trailers httpmsg.Request
-	if f.x.Trailers(&trailers.Fields); f.stages.dropTrailers() {
-		trailers.Reset(nil)
-	}
 	u.sendErr = f.up.SendEnd(&trailers.Fields)
 }
 

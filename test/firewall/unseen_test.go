@@ -1,0 +1,42 @@
+package firewall
+
+import (
+	"strings"
+	"testing"
+
+	"gatehouse/internal/testkit"
+)
+
+// The firewall does not read trailers: prevention does not send them on, detection does, and says so.
+func TestTrailersOfRequests(t *testing.T) {
+	for _, w := range []struct {
+		mode              string
+		sent, partial     int
+		outcome, fragment string
+	}{{"prevention", 0, 0, "", ""}, {"detection", 1, 1, "allowed", "request trailers were not inspected"}} {
+		t.Run(w.mode, func(t *testing.T) {
+			g := start(t, site+"    mode: "+w.mode+"\n", nil)
+			for _, body := range []string{"a=1", "a=" + testkit.Pattern(90<<10)} {
+				request := chunked("/", body, 5000, isForm, "Trailer: X-Sum")
+				r := g.ask(strings.TrimSuffix(request, "\r\n") + "X-Sum: 1\r\n\r\n")
+				if e := testkit.DecodeEcho(t, r.Content); len(e.Trailers) != w.sent || e.BodyLen != int64(len(body)) {
+					t.Errorf("the backend got %d bytes, trailers %v", e.BodyLen, e.Trailers)
+				}
+			}
+			if n := g.metric(`gatehouse_waf_partial_bodies_total{policy="shop"}`); n != float64(2*w.partial) {
+				t.Errorf("%v messages seen in part", n)
+			}
+			if n := g.metric(`gatehouse_waf_messages_total{outcome="allowed",policy="shop"}`); n != 2 {
+				t.Errorf("%v messages allowed", n)
+			}
+			if w.outcome == "" {
+				return
+			}
+			for _, l := range g.logged("waf.log", "about trailers", func(entry) bool { return true }) {
+				if message, _ := l["message"].(string); l["outcome"] != w.outcome || l["partialBody"] != true || !strings.Contains(message, w.fragment) {
+					t.Errorf("the log says %v", l)
+				}
+			}
+		})
+	}
+}
