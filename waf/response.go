@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"slices"
 	"strings"
 
 	"gatehouse/config"
@@ -57,6 +58,9 @@ func (t *Transaction) plain(piece []byte, end bool) string {
 	if err != nil {
 		return ""
 	}
+	// What rules see has no coding any more: the Core Rule Set asks none of its
+	// own about a body that has one.
+	t.resp.Headers = slices.DeleteFunc(t.resp.Headers, func(p variables.Pair) bool { return strings.EqualFold(p.Name, "content-encoding") })
 	return string(data)
 }
 

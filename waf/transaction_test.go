@@ -456,7 +456,7 @@ func TestResponses(t *testing.T) {
 		c.ResponseBody = config.ResponseBody{Inspect: true, Limit: 64 << 10, ContentTypes: []string{"text/html"}}
 	}
 	p, log := newPolicy(t, inspect)
-	respond := func(kind, body string) Decision {
+	respond := func(kind, body string, coding ...string) Decision {
 		tx := p.Begin(client)
 		defer tx.Done()
 		tx.Head(message("GET / HTTP/1.1" + browserHead))
@@ -464,6 +464,9 @@ func TestResponses(t *testing.T) {
 		m.Reset(nil)
 		m.Status, m.Body = 500, httpmsg.BodyLength
 		m.AddString("Content-Type", kind)
+		for _, c := range coding {
+			m.AddString("Content-Encoding", c)
+		}
 		if d := tx.ResponseHead(m); d.Action != Hold {
 			return d
 		}
@@ -479,7 +482,16 @@ func TestResponses(t *testing.T) {
 	if d := respond("text/event-stream", leak); d.Action != Pass {
 		t.Errorf("another type: %+v", d)
 	}
-	if n := len(log.list); n != 1 || !log.list[0].Response {
+	if d := respond("text/html", gzipped(leak), "gzip"); d.Action != Block {
+		t.Errorf("a coded leak: %+v", d)
+	}
+	if d := respond("text/html", gzipped(gzipped(leak)), "gzip", "gzip"); d.Action != Block {
+		t.Errorf("a leak coded twice: %+v", d)
+	}
+	if d := respond("text/html", gzipped("<html>hello</html>"), "gzip"); d.Action != Pass {
+		t.Errorf("a coded page: %+v", d)
+	}
+	if n := len(log.list); n != 3 || !log.list[0].Response {
 		t.Errorf("%d events: %s", n, log.lines.String())
 	}
 }

@@ -1,6 +1,8 @@
 package firewall
 
 import (
+	"bytes"
+	"compress/gzip"
 	"strconv"
 	"strings"
 	"testing"
@@ -200,5 +202,13 @@ func TestResponsesThatLeakAreBlocked(t *testing.T) {
 	g := start(t, site+"    responseBody: {inspect: true}\n", testkit.Respond(200, leak, "Content-Type: text/html"))
 	if r := g.get("/"); r.StatusCode != 403 || strings.Contains(string(r.Content), "MySQL") {
 		t.Errorf("%s %.200s", r.Status, r.Content)
+	}
+	var coded bytes.Buffer
+	w := gzip.NewWriter(&coded)
+	w.Write([]byte(leak))
+	w.Close()
+	g = start(t, site+"    responseBody: {inspect: true}\n", testkit.Respond(200, coded.String(), "Content-Type: text/html", "Content-Encoding: gzip"))
+	if r := g.get("/", "Accept-Encoding: gzip"); r.StatusCode != 403 || r.Get("Content-Encoding") != "" {
+		t.Errorf("coded: %s %.200s", r.Status, r.Content)
 	}
 }
