@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -39,29 +40,56 @@ func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
 	t.respSeen = false
 	defer t.time(t.start())
 	t.resp.Body = t.plain(piece, end)
-	t.event.Partial = !end
+	if t.event.Partial {
+		t.p.Metrics.Partial.Add(1)
+	}
 	return t.judgeResponse()
 }
 
 // plain is the beginning of a response without its content coding. One that
-// cannot be decoded, because it is not whole or of another coding, is not
-// looked at.
+// cannot be decoded, because it is too long, a part, or of another coding, is
+// not looked at.
 func (t *Transaction) plain(piece []byte, end bool) string {
 	coding := contentCoding(t.resp.Headers)
+	t.event.Partial = !end
 	if coding == "" {
 		return string(piece)
 	}
 	if !end {
+		t.undecoded(coding, "")
 		return ""
 	}
 	data, err := body.Decode(coding, piece, body.DecodeLimits{Size: t.p.conf.ResponseBody.Limit})
 	if err != nil {
+		t.undecoded(coding, oddity(err))
 		return ""
 	}
 	// What rules see has no coding any more: the Core Rule Set asks none of its
 	// own about a body that has one.
 	t.resp.Headers = slices.DeleteFunc(t.resp.Headers, func(p variables.Pair) bool { return strings.EqualFold(p.Name, "content-encoding") })
 	return string(data)
+}
+
+// undecoded notes that a response's body was not looked at. That it is too long
+// is no news, and why is empty; anything else may be a way past the rules, such
+// as a range of a coded representation (206), which means nothing without the
+// rest.
+func (t *Transaction) undecoded(coding, why string) {
+	t.event.Partial = true
+	if t.resp.Status == 206 {
+		why = "it is a part (206)"
+	}
+	if why != "" {
+		t.event.Unseen = "response body with content coding " + coding + " was not inspected: " + why
+	}
+}
+
+// oddity is why a body could not be decoded; empty when it is only too large.
+func oddity(err error) string {
+	if r, ok := errors.AsType[*body.Refusal](err); ok && r.Status == 413 {
+		return ""
+	}
+	return err.Error()
 }
 
 // judgeResponse asks the managed rules about the response.

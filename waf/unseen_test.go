@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gatehouse/config"
+	"gatehouse/internal/httpmsg"
 )
 
 // lastLine is the last line of the log: the verdict.
@@ -73,6 +74,63 @@ func TestTrailersAreNotSeenUnsaid(t *testing.T) {
 			}
 			if all != 1 {
 				t.Errorf("counted %d times", all)
+			}
+		})
+	}
+}
+
+func TestResponsesAreNotUnseenUnsaid(t *testing.T) {
+	const leak = "<html>You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version</html>"
+	p, log := newPolicy(t, func(c *config.WAFPolicy) {
+		c.ResponseBody = config.ResponseBody{Inspect: true, Limit: 8 << 10, ContentTypes: []string{"text/html"}}
+	})
+	coded := gzipped(leak)
+	for _, w := range []struct {
+		name             string
+		status           int
+		coding, body     string
+		end, blocks      bool
+		partial          uint64
+		outcome, message string // of the line, if there is one
+	}{
+		{"a page", 200, "", "<html>", true, false, 0, "", ""},
+		{"the beginning of a page", 200, "", "<html>", false, false, 1, "", ""},
+		{"a leak at the beginning", 200, "", leak, false, true, 1, "blocked", "rule 959100, score 5"},
+		{"a part of a page", 206, "", "<html>", true, false, 0, "", ""},
+		{"a leak in a part", 206, "", leak, true, true, 0, "blocked", "rule 959100, score 5"},
+		{"a coded leak", 200, "gzip", coded, true, true, 0, "blocked", "rule 959100, score 5"},
+		{"a part that is all of it", 206, "gzip", coded, true, true, 0, "blocked", "rule 959100, score 5"},
+		{"a part of a coded leak", 206, "gzip", coded[1:], true, false, 1, "allowed", "response body with content coding gzip was not inspected: it is a part (206)"},
+		{"the beginning of a part of one", 206, "gzip", coded[1:20], false, false, 1, "allowed", "response body with content coding gzip was not inspected: it is a part (206)"},
+		{"the beginning of a coded one", 200, "gzip", coded[:20], false, false, 1, "", ""},
+		{"a coded one that is too large", 200, "gzip", gzipped(strings.Repeat(leak, 100)), true, false, 1, "", ""},
+		{"a coding that nobody knows", 200, "rot13", coded, true, false, 1, "allowed", "response body with content coding rot13 was not inspected: body refused: Content-Encoding: coding that is not read"},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			before := p.Metrics.Partial.Load()
+			log.lines.Reset()
+			tx := p.Begin(client)
+			defer tx.Done()
+			tx.Head(message("GET / HTTP/1.1" + browserHead))
+			m := &httpmsg.Response{}
+			m.Reset(nil)
+			m.Status, m.Body = w.status, httpmsg.BodyLength
+			m.AddString("Content-Type", "text/html")
+			if w.coding != "" {
+				m.AddString("Content-Encoding", w.coding)
+			}
+			if d := tx.ResponseHead(m); d.Action != Hold {
+				t.Fatalf("%+v", d)
+			}
+			if d := tx.ResponseBody([]byte(w.body), w.end); (d.Action == Block) != w.blocks {
+				t.Errorf("%+v", d)
+			}
+			l := log.lastLine(t)
+			if l.Outcome != w.outcome || l.Message != w.message || l.PartialBody != (w.partial > 0 && w.outcome != "") || l.Response != (w.outcome != "") {
+				t.Errorf("logged %+v", l)
+			}
+			if n := p.Metrics.Partial.Load() - before; n != w.partial {
+				t.Errorf("%d partial, want %d", n, w.partial)
 			}
 		})
 	}

@@ -1,6 +1,8 @@
 package firewall
 
 import (
+	"bytes"
+	"compress/gzip"
 	"strings"
 	"testing"
 
@@ -38,5 +40,25 @@ func TestTrailersOfRequests(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A range of a compressed page cannot be decompressed, and so not inspected: that is not kept quiet.
+func TestPartOfCompressedResponse(t *testing.T) {
+	var coded bytes.Buffer
+	w := gzip.NewWriter(&coded)
+	w.Write([]byte("<html>You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version</html>"))
+	w.Close()
+	part := coded.String()[1:]
+	g := start(t, site+"    responseBody: {inspect: true}\n", testkit.Respond(206, part, "Content-Type: text/html", "Content-Encoding: gzip", "Content-Range: bytes 1-*/*"))
+	if r := g.get("/", "Range: bytes=1-"); r.StatusCode != 206 || string(r.Content) != part {
+		t.Errorf("%s %q", r.Status, r.Content)
+	}
+	l := g.logged("waf.log", "about the response", func(e entry) bool { return e["response"] == true })[0]
+	if message, _ := l["message"].(string); l["outcome"] != "allowed" || l["partialBody"] != true || !strings.Contains(message, "it is a part (206)") {
+		t.Errorf("the log says %v", l)
+	}
+	if n := g.metric(`gatehouse_waf_partial_bodies_total{policy="shop"}`); n != 1 {
+		t.Errorf("%v messages seen in part", n)
 	}
 }
