@@ -5,8 +5,11 @@ package waf
 // see them. Each thing that is let pass has its reason beside it; what it does
 // to benign requests and to attacks is measured by test/waf.
 
-// balancedMethods are those of RFC 9110 and RFC 5789 that applications use.
-var balancedMethods = []string{"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"}
+// balancedMethods are those of RFC 9110 and RFC 5789 that applications use, and
+// those of WebDAV, calendars and address books (RFC 4918, 3253, 4791, 5323):
+// who may PUT and DELETE may do these.
+var balancedMethods = []string{"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE",
+	"PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK"}
 
 // balancedContentTypes are what applications send, beyond forms, XML and JSON.
 var balancedContentTypes = []string{

@@ -62,6 +62,7 @@ const blocksForScore = 949110
 func (w *weigher) weigh(jm *Judgement, r *variables.Request) {
 	jm.Unweighed = jm.Score
 	v := view{req: r, weigher: w, work: maxWork, bytes: maxBytes}
+	v.countSQL(jm)
 	less, left := 0, 0
 	for i := range jm.Matches {
 		m := &jm.Matches[i]
@@ -114,7 +115,7 @@ func (v *view) doubt(m *Match) string {
 			if v.bytes -= len(s.text); v.bytes < 0 {
 				return ""
 			}
-			if reason = v.doubtOf(m, s); reason == "" {
+			if reason = v.doubtOf(m, s, v.sql[name]); reason == "" {
 				return ""
 			}
 		}

@@ -48,8 +48,10 @@ const (
 var attackForms = []evidence{
 	// SQL
 	ofSQL("a union of selects", "union", `\bunion\b(?:\s+(?:all|distinct))?[\s(]+select\b\s*\(?\s*(?:(?:all|distinct)\s+)?`+sqlColumn+`\s*(?:,|\bfrom\b|\binto\b|--|#|;|\)|$)`, true),
+	ofSQL("a select of another's rows", "except intersect", `\b(?:except|intersect)\s+(?:all\s+)?select\b`, false),
 	ofSQL("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b)\s*\(?\s*`+sqlLiteral, true),
 	ofSQL("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
+	ofSQL("a string ended for an operator", "|| &&", `^[^\s'"]{0,32}['"]\)*\s*(?:\|\||&&)\s*[\w'"(]`, false),
 	ofSQL("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),
 	ofSQL("a string ended for a union", "union order group", `^[^\s'"]{0,32}['"]\)*\s*(?:union|order\s+by|group\s+by|procedure|limit)\b`, false),
 	ofSQL("a number of columns tried", "order group", `\b(?:order|group)\s+by\s+\d+(?:\s*,\s*\d+)*\s*(?:--|#|/\*|$)`, false),
@@ -134,7 +136,7 @@ func (e *evidence) tells(text string, k writing) bool {
 // hostileIn says what evidence of an attack is in a text, in any of its
 // readings; empty where there is none.
 func hostileIn(text string, k writing) string {
-	for _, reading := range readings(text) {
+	for _, reading := range readings(text, k != markup) {
 		for i := range attackForms {
 			e := &attackForms[i]
 			if !e.tells(text, k) || !containsOne(reading, e.must) {
@@ -166,8 +168,9 @@ var (
 
 // readings are what different readers could take a text for: as it is,
 // decoded again, with comments of SQL as spaces, with the ways of shells to
-// split words undone.
-func readings(text string) []string {
+// split words undone. What is escaped in HTML is undone too, unless the text
+// is HTML itself, where it is what the writer shows.
+func readings(text string, unescape bool) []string {
 	first := lower(strings.ReplaceAll(text, "\x00", ""))
 	list := []string{first}
 	add := func(s string) {
@@ -184,7 +187,9 @@ func readings(text string) []string {
 			decoded = lower(s)
 		}
 	}
-	decoded = lower(html.UnescapeString(decoded))
+	if unescape {
+		decoded = lower(html.UnescapeString(decoded))
+	}
 	add(decoded)
 	if strings.Contains(decoded, "/*") {
 		add(manySpaces.ReplaceAllString(sqlVersioned.ReplaceAllString(sqlComment.ReplaceAllString(decoded, " "), " "), " "))

@@ -128,7 +128,7 @@ func ideographs(text string) (n int) {
 
 // quotedCode is code as people quote it in texts: fenced, or between
 // backquotes.
-var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|<syntaxhighlight.*?</syntaxhighlight>|<source.*?</source>|<nowiki>.*?</nowiki>|`[^`\n]+`")
+var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|<syntaxhighlight.*?</syntaxhighlight>|<source.*?</source>|<nowiki>.*?</nowiki>|\\{code(?::[^}]*)?\\}.*?\\{code\\}|\\{noformat\\}.*?\\{noformat\\}|`[^`\n]+`")
 
 // withoutCode is a text without the code that it quotes, if what is left is
 // still prose.
@@ -142,11 +142,15 @@ func withoutCode(text string) string {
 	return text
 }
 
-// withoutFences is a text without its lines of code, if it has some and a
-// phrase besides.
+// withoutFences is a text without its lines of code, if it has some and words
+// before them.
 func withoutFences(text string) (rest string, ok bool) {
-	rest = fenced.ReplaceAllString(text, " ")
-	return rest, rest != text && isPhrase(strings.TrimRight(strings.TrimSpace(rest), ":"))
+	at := fenced.FindStringIndex(text)
+	if at == nil {
+		return text, false
+	}
+	words, _ := wordsOf(strings.Trim(text[:at[0]], "#*>-: \r\n"))
+	return fenced.ReplaceAllString(text, " "), words > 0
 }
 
 // fenced is lines of code between fences that stand alone in their lines.

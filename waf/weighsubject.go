@@ -36,11 +36,12 @@ type view struct {
 	req      *variables.Request
 	weigher  *weigher
 	hostile  map[string]string
+	sql      map[string]int // rules about SQL that match, by the variable
 	writings map[subject]writing
 }
 
 // doubtOf says why a match in a subject does not count; empty where it does.
-func (v *view) doubtOf(m *Match, s subject) string {
+func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	if r, ok := imprecise[m.RuleID]; ok {
 		if reason := r(s); reason != "" {
 			return reason
@@ -50,7 +51,10 @@ func (v *view) doubtOf(m *Match, s subject) string {
 		return "an address of the web"
 	}
 	k := v.writing(s)
-	if k == token || isPrecise(m.RuleID, k) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
+	if k == token && (s.place == inBody || s.place == inQuery) && sql == 1 && unsure[m.RuleID] {
+		k = lone
+	}
+	if k == token || isPrecise(m.RuleID, k, s.text) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
 		return ""
 	}
 	text := s.text
@@ -86,6 +90,29 @@ func (v *view) evidenceInFields(list string) string {
 		}
 	}
 	return ""
+}
+
+// unsure are the rules about SQL that need another one that says the same, or
+// evidence: the tokens of libinjection, and names of functions, many of which
+// are those of mathematics.
+var unsure = map[int]bool{942100: true, 942151: true}
+
+// countSQL counts the rules about SQL that match each variable.
+func (v *view) countSQL(jm *Judgement) {
+	v.sql = map[string]int{}
+	for i := range jm.Matches {
+		m := &jm.Matches[i]
+		if m.RuleID/1000 != 942 {
+			continue
+		}
+		seen := map[string]bool{}
+		for j := range m.Values {
+			if name := m.Values[j].Variable; !seen[name] {
+				seen[name] = true
+				v.sql[name]++
+			}
+		}
+	}
 }
 
 // evidence is hostileIn, remembered.
@@ -130,13 +157,15 @@ const (
 	password                // what is hashed and never shown
 	fields                  // a form's names and values, in a cookie
 	phrase                  // a few words, which may be commands as well
+	lone                    // a token in which one rule about SQL sees something, and no other
 )
 
 // String is the reason in the log why a match does not count.
 func (w writing) String() string {
 	return [...]string{"", "in prose, without a break-out", "in rich text, with nothing that runs", "in a data structure, without a break-out",
 		"in a program, without an exploit", "in a condition, without a break-out", "in a file as base64", "in a password, without an exploit",
-		"in a list of fields, without a break-out", "in a phrase, without a break-out"}[w]
+		"in a list of fields, without a break-out", "in a phrase, without a break-out",
+		"seen by one rule alone, without a break-out"}[w]
 }
 
 var (
@@ -172,7 +201,7 @@ var (
 	conditionEnd = regexp.MustCompile(`--|#|/\*|;\s*[a-z]+\s+[a-z]|\bselect\b|\bunion\b`)
 	// The beginning of documents of HTML and XML, and of pieces of them as
 	// editors make them.
-	markupStart = regexp.MustCompile(`(?i)^\s*<(!doctype|!--|\?xml|html|head|body|div|p|table|h[1-6]|ul|ol|section|article|figure|blockquote|span|iframe|svg|[a-z]\w*:[a-z]\w*)\b`)
+	markupStart = regexp.MustCompile(`(?i)^\s*<(!doctype|!--|\?xml|html|head|body|div|p|table|h[1-6]|ul|ol|section|article|figure|blockquote|span|iframe|svg|img|a|b|i|em|strong|br|hr|[a-z]\w*:[a-z]\w*)\b`)
 	// A whole page, as the whole body. Texts of several lines are taken for
 	// logs, too: no application has a form of them.
 	page = regexp.MustCompile(`(?i)^\s*<(!doctype html|html)\b`)
@@ -205,7 +234,7 @@ func writingOf(s subject) writing {
 		return program
 	case s.place == inBody && s.name == "" && (page.MatchString(s.text) || len(s.text) >= longDocument && strings.Count(s.text, "\n") >= 3 && !breakOut.MatchString(lower(s.text))):
 		return program
-	case len(s.text) >= longDocument && s.place == inBody && markupStart.MatchString(s.text) && !codeName.MatchString(s.name):
+	case len(s.text) >= longDocument/2 && s.place == inBody && markupStart.MatchString(s.text) && !codeName.MatchString(s.name):
 		return markup
 	case s.place == inBody && (codeName.MatchString(s.name) && markupStart.MatchString(s.text) && len(s.text) >= longDocument || programName.MatchString(s.name) && sqlScript.MatchString(s.text)):
 		return program

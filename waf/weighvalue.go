@@ -11,7 +11,7 @@ import (
 var imprecise = map[int]func(subject) string{
 	930100: oneStepUp,
 	930110: oneStepUp,
-	932130: placeholder,
+	932130: shellExpression,
 	932270: opaque,
 	933135: placeholder,
 	941120: optionOfPath,
@@ -19,6 +19,7 @@ var imprecise = map[int]func(subject) string{
 	942190: quotedWords,
 	942220: wholeNumber,
 	943120: nameOfSession,
+	921130: noLineBreak,
 	930120: plainPath,
 	931100: addressOfReturn,
 	932160: plainPath,
@@ -34,9 +35,10 @@ var imprecise = map[int]func(subject) string{
 var precise = map[int]bool{932140: true, 944120: true, 944150: true, 944151: true, 944152: true, 944210: true, 944240: true, 944250: true}
 
 // isPrecise reports whether a rule's match counts in a kind of writing without
-// more evidence. The loops of cmd.exe (932140) look like those of programs.
-func isPrecise(rule int, k writing) bool {
-	return precise[rule] && (k != program || rule != 932140)
+// more evidence. The loops of cmd.exe (932140) look like those of programs and
+// templates.
+func isPrecise(rule int, k writing, text string) bool {
+	return precise[rule] && (rule != 932140 || k != program && k != markup && len(text) < 2*longDocument)
 }
 
 // sensitive is where a path leads that climbs.
@@ -86,7 +88,7 @@ func plainPath(s subject) string {
 	if s.place == inName && strings.HasPrefix(s.text, "json.") && !strings.Contains(s.text, "/") {
 		return "a name in JSON, behind the dot of its parent"
 	}
-	if s.place == inBody && strings.HasPrefix(s.name, "json.") && pathForm.MatchString(s.text) && !sensitive.MatchString(s.text) {
+	if s.place == inBody && strings.HasPrefix(s.name, "json.") && pathForm.MatchString(s.text) && !sensitive.MatchString(strings.TrimSuffix(s.text, ".log")) {
 		return "a path in JSON"
 	}
 	return ""
@@ -106,6 +108,26 @@ func everydayWord(s subject) string {
 // placeholderForm has the names of an application's own variables in braces,
 // and else what file names have. Those of shells are upper case.
 var placeholderForm = regexp.MustCompile(`^[\w@-][\w./ @-]*(?:\$\{[a-z][A-Za-z0-9_]*\}[\w./ @-]*)+$`)
+
+// indexForm is a path whose parts have numbers or names in brackets, as XPath
+// and pointers into books do. In a shell's pattern there are single letters.
+var indexForm = regexp.MustCompile(`^[\w(]?[\w./!:,(-]*/[\w./!:,()-]*(?:\[(?:\d+|\w{3,})\][\w./!:,()-]*)+$`)
+
+// shellExpression: what a shell puts something in the place of.
+func shellExpression(s subject) string {
+	if indexForm.MatchString(s.text) && !sensitive.MatchString(s.text) {
+		return "a path with indices"
+	}
+	return placeholder(s)
+}
+
+// noLineBreak: a response is split at a line break.
+func noLineBreak(s subject) string {
+	if text := strings.ToLower(s.text); !strings.ContainsAny(text, "\r\n") && !strings.Contains(text, "%0") && !strings.Contains(text, `\r`) && !strings.Contains(text, `\n`) && !strings.Contains(text, "http/") {
+		return "no line break"
+	}
+	return ""
+}
 
 // placeholder: an object store puts the file's name in the place of
 // ${filename}.
@@ -256,8 +278,9 @@ var (
 	// variableOfQuery is a variable of GraphQL: $first: Int!
 	variableOfQuery = regexp.MustCompile(`^\s*(?:#[^\n]*\n\s*)*(?:query|mutation|subscription|fragment|\{)\b?`)
 	mongoOperator   = regexp.MustCompile(`(?i)\$(ne|where|regex|nin|exists|not|or|func|function|expr|eq|in|and|nor)\b`)
-	// analyticsName is how analytics tools say what becomes of a property.
-	analyticsName = regexp.MustCompile(`^json\.(?:[\w.]+\.)?\$(?:add|append|prepend|set|setOnce|set_once|unset|union|increment|remove)(?:\.\w+)*$`)
+	// analyticsName is how analytics tools and interfaces for changes say what
+	// becomes of a property.
+	analyticsName = regexp.MustCompile(`^json\.(?:[\w.]+\.)?\$(?:add|append|prepend|set|setOnce|set_once|unset|union|inc|increment|dec|mul|push|addToSet|pull|remove)(?:\.\w+)*$`)
 	// mongoCode are operators that run code.
 	mongoCode = regexp.MustCompile(`(?i)\$(where|function|func|expr|accumulator)\b`)
 	// filterName is an operator of a filter that the application offers:
@@ -277,7 +300,7 @@ func operatorName(s subject) string {
 		}
 	case s.place == inName:
 		if analyticsName.MatchString(s.text) {
-			return "what an analytics tool is to do with a property"
+			return "what is to become of a property"
 		}
 		if filterName.MatchString(s.text) && !mongoCode.MatchString(s.text) {
 			return "an operator of a filter"
