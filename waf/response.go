@@ -11,7 +11,8 @@ import (
 	"gatehouse/waf/variables"
 )
 
-// ResponseHead shows the head of the response.
+// ResponseHead shows the head of the response. Several ranges in one response
+// are looked at whatever they are ranges of: the client asks for them.
 func (t *Transaction) ResponseHead(m *httpmsg.Response) Decision {
 	conf := &t.p.conf.ResponseBody
 	if !conf.Inspect || t.passed {
@@ -20,7 +21,7 @@ func (t *Transaction) ResponseHead(m *httpmsg.Response) Decision {
 	defer t.time(t.start())
 	t.reader.response(m, t.client.Proto, &t.resp)
 	t.event = Event{Response: true}
-	if t.hasBody(m) && listed(conf.ContentTypes, t.resp.ContentType) {
+	if t.hasBody(m) && (listed(conf.ContentTypes, t.resp.ContentType) || strings.EqualFold(t.resp.ContentType, "multipart/byteranges")) {
 		t.respSeen = true
 		return Decision{Action: Hold, Limit: conf.Limit}
 	}

@@ -105,8 +105,8 @@ var crsFiles = sync.OnceValues(func() ([]crsFile, error) {
 })
 
 // addAzureRules puts the rules that Azure has and the Core Rule Set has not
-// before the decision on the score. Policies of the Core Rule Set have them,
-// too: virtual patches of vulnerabilities that are attacked.
+// before the decision on the score. The profile balanced has them, too: virtual
+// patches of vulnerabilities that are attacked.
 func addAzureRules(files []crsFile) ([]crsFile, error) {
 	list, err := seclang.Parse(seclang.File{Name: "azure", Text: azure.Rules()})
 	if err != nil {

@@ -88,7 +88,7 @@ func TestResponsesAreNotUnseenUnsaid(t *testing.T) {
 	for _, w := range []struct {
 		name             string
 		status           int
-		coding, body     string
+		coding, body     string // one that begins with -- is ranges
 		end, blocks      bool
 		partial          uint64
 		outcome, message string // of the line, if there is one
@@ -98,6 +98,7 @@ func TestResponsesAreNotUnseenUnsaid(t *testing.T) {
 		{"a leak at the beginning", 200, "", leak, false, true, 1, "blocked", "rule 959100, score 5"},
 		{"a part of a page", 206, "", "<html>", true, false, 0, "", ""},
 		{"a leak in a part", 206, "", leak, true, true, 0, "blocked", "rule 959100, score 5"},
+		{"a leak in one of two ranges", 206, "", "--b1\r\nContent-Range: bytes 0-0/120\r\n\r\n<\r\n--b1\r\nContent-Range: bytes 0-119/120\r\n\r\n" + leak + "\r\n--b1--", true, true, 0, "blocked", "rule 959100, score 5"},
 		{"a coded leak", 200, "gzip", coded, true, true, 0, "blocked", "rule 959100, score 5"},
 		{"a part that is all of it", 206, "gzip", coded, true, true, 0, "blocked", "rule 959100, score 5"},
 		{"a part of a coded leak", 206, "gzip", coded[1:], true, false, 1, "allowed", "response body with content coding gzip was not inspected: it is a part (206)"},
@@ -115,7 +116,11 @@ func TestResponsesAreNotUnseenUnsaid(t *testing.T) {
 			m := &httpmsg.Response{}
 			m.Reset(nil)
 			m.Status, m.Body = w.status, httpmsg.BodyLength
-			m.AddString("Content-Type", "text/html")
+			if strings.HasPrefix(w.body, "--") {
+				m.AddString("Content-Type", "multipart/byteranges; boundary=b1")
+			} else {
+				m.AddString("Content-Type", "text/html")
+			}
 			if w.coding != "" {
 				m.AddString("Content-Encoding", w.coding)
 			}
