@@ -214,7 +214,7 @@ var platformSession = regexp.MustCompile(`(?i)phpsess|jsession|asp|cfid|cftoken|
 
 func nameOfSession(s subject) string {
 	if s.place == inName && !platformSession.MatchString(s.text) {
-		return "an application's own name for a session"
+		return "a name of the application's own for what a cookie would hold"
 	}
 	return ""
 }

@@ -124,18 +124,22 @@ func TestBenignRequestsPass(t *testing.T) {
 }
 
 // TestEverydayRequestsPass judges requests that others wrote, who had not seen
-// the rules, and what they call attacks. The first and the second set have been
-// looked at for tuning.
+// the rules, and what they call attacks. Three sets have been looked at for
+// tuning.
 func TestEverydayRequestsPass(t *testing.T) {
 	for _, tc := range []struct {
-		profile               string
-		first, second, caught int
-	}{{"crs", 121, 146, 291}, {"balanced", 10, 19, 294}} {
+		profile string
+		blocked map[string]int // at most, by the set
+		caught  int            // attacks, at least
+	}{
+		{"crs", map[string]int{"first": 121, "second": 146, "third": 119}, 291},
+		{"balanced", map[string]int{"first": 6, "second": 13, "third": 10}, 294},
+	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)
-			for dir, most := range map[string]int{"first": tc.first, "second": tc.second} {
-				blocked, _ := run(t, p, "everyday/"+dir)
-				t.Logf("%s: %d are blocked", dir, len(blocked))
+			for dir, most := range tc.blocked {
+				blocked, passed := run(t, p, "everyday/"+dir)
+				t.Logf("%s: %d of %d are blocked", dir, len(blocked), len(blocked)+len(passed))
 				if len(blocked) > most {
 					t.Errorf("%s: %d are blocked, more than %d: %v", dir, len(blocked), most, blocked)
 				}
