@@ -128,7 +128,10 @@ func ideographs(text string) (n int) {
 
 // quotedCode is code as people quote it in texts: fenced, or between
 // backquotes.
-var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|<syntaxhighlight.*?</syntaxhighlight>|<source.*?</source>|<nowiki>.*?</nowiki>|\\{code(?::[^}]*)?\\}.*?\\{code\\}|\\{noformat\\}.*?\\{noformat\\}|`[^`\n]+`")
+var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|<syntaxhighlight.*?</syntaxhighlight>|<source.*?</source>|<nowiki>.*?</nowiki>|<ac:plain-text-body>\\s*<!\\[CDATA\\[.*?\\]\\]>|\\{code(?::[^}]*)?\\}.*?\\{code\\}|\\{noformat\\}.*?\\{noformat\\}|`[^`\n]+`")
+
+// dataScript is an element for a script that holds data and does not run.
+var dataScript = regexp.MustCompile(`(?is)<script\s+type\s*=\s*["']?application/(?:ld\+)?json["']?\s*>[^<]*</script\s*>`)
 
 // withoutCode is a text without the code that it quotes, if what is left is
 // still prose.

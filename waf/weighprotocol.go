@@ -3,7 +3,10 @@ package waf
 import (
 	"mime"
 	"regexp"
+	"slices"
 	"strings"
+
+	"gatehouse/waf/variables"
 )
 
 // protocolDoubt judges the rules about the form of requests; known is set
@@ -123,6 +126,10 @@ var (
 	browsed = regexp.MustCompile(`^/(?:[^/]+/){2,}(?:-/)?(?:blob|raw|blame|tree|contents|commits|edit)/`)
 )
 
+// signatureName are the arguments in which object stores take a signature of
+// the address.
+var signatureName = regexp.MustCompile(`(?i)^x-(?:amz|goog)-signature$`)
+
 // storedPath: a forge serves names of files that must not lie open on a web
 // server.
 func (v *view) storedPath() string {
@@ -133,6 +140,8 @@ func (v *view) storedPath() string {
 		return "a Git repository by its name"
 	case browsed.MatchString(path):
 		return "a file in a forge"
+	case slices.ContainsFunc(v.req.ArgsGet, func(p variables.Pair) bool { return signatureName.MatchString(p.Name) }):
+		return "an object in a store, by a signed address"
 	case strings.Contains(path, " "):
 		return "a path with spaces, of an object store"
 	}

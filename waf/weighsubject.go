@@ -36,7 +36,7 @@ type view struct {
 	req      *variables.Request
 	weigher  *weigher
 	hostile  map[string]string
-	sql      map[string]int // rules about SQL that match, by the variable
+	sql      map[string]int // rules about SQL that match and are sure, by the variable
 	writings map[subject]writing
 }
 
@@ -51,7 +51,7 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 		return "an address of the web"
 	}
 	k := v.writing(s)
-	if k == token && (s.place == inBody || s.place == inQuery) && sql == 1 && unsure[m.RuleID] {
+	if k == token && (s.place == inBody || s.place == inQuery) && sql == 0 && unsure[m.RuleID] {
 		k = lone
 	}
 	if k == token || isPrecise(m.RuleID, k, s.text) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
@@ -61,6 +61,12 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	switch k {
 	case prose:
 		text = withoutCode(text)
+	case markup:
+		if m.RuleID/1000 == 941 {
+			text = dataScript.ReplaceAllString(text, " ")
+		} else {
+			text = quotedCode.ReplaceAllString(text, " ")
+		}
 	case filter:
 		text = quotedString.ReplaceAllString(text, "''")
 	}
@@ -92,17 +98,17 @@ func (v *view) evidenceInFields(list string) string {
 	return ""
 }
 
-// unsure are the rules about SQL that need another one that says the same, or
-// evidence: the tokens of libinjection, and names of functions, many of which
-// are those of mathematics.
-var unsure = map[int]bool{942100: true, 942151: true}
+// unsure are the rules about SQL that need another one that is none of them, or
+// evidence: the tokens of libinjection, names of functions, many of which are
+// those of mathematics, and words behind numbers, as in addresses of streets.
+var unsure = map[int]bool{942100: true, 942151: true, 942360: true}
 
-// countSQL counts the rules about SQL that match each variable.
+// countSQL counts the other rules about SQL that match each variable.
 func (v *view) countSQL(jm *Judgement) {
 	v.sql = map[string]int{}
 	for i := range jm.Matches {
 		m := &jm.Matches[i]
-		if m.RuleID/1000 != 942 {
+		if m.RuleID/1000 != 942 || unsure[m.RuleID] {
 			continue
 		}
 		seen := map[string]bool{}
@@ -157,7 +163,7 @@ const (
 	password                // what is hashed and never shown
 	fields                  // a form's names and values, in a cookie
 	phrase                  // a few words, which may be commands as well
-	lone                    // a token in which one rule about SQL sees something, and no other
+	lone                    // a token in which only unsure rules about SQL see something
 )
 
 // String is the reason in the log why a match does not count.
@@ -165,7 +171,7 @@ func (w writing) String() string {
 	return [...]string{"", "in prose, without a break-out", "in rich text, with nothing that runs", "in a data structure, without a break-out",
 		"in a program, without an exploit", "in a condition, without a break-out", "in a file as base64", "in a password, without an exploit",
 		"in a list of fields, without a break-out", "in a phrase, without a break-out",
-		"seen by one rule alone, without a break-out"}[w]
+		"seen by unsure rules alone, without a break-out"}[w]
 }
 
 var (
