@@ -50,8 +50,10 @@ var attackForms = []evidence{
 	ofSQL("a union of selects", "union", `\bunion\b(?:\s+(?:all|distinct))?[\s(]+select\b\s*\(?\s*(?:(?:all|distinct)\s+)?`+sqlColumn+`\s*(?:,|\bfrom\b|\binto\b|--|#|;|\)|$)`, true),
 	ofSQL("a select of another's rows", "except intersect", `\b(?:except|intersect)\s+(?:all\s+)?select\b`, false),
 	ofSQL("a condition that is always true", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?`+sqlLiteral+`\s*(?:=|<>|!=|<=>|<|>|\blike\b|\brlike\b|\bregexp\b|\bis\b|\bin\b|\b(?:not\s+)?between\b|\bglob\b|\bmatch\b)\s*\(?\s*`+sqlLiteral, true),
-	ofSQL("a function in a condition", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?[a-z_]\w{1,24}\s*\([^()]{0,80}\)\s*(?:=|<|>|!=|\b(?:not\s+)?(?:between|like|in|is|rlike|regexp|glob)\b)\s*\(?\s*`+sqlLiteral, false),
-	ofSQL("a string ended for a truth", "' \"", `['"]\s*\)*\s*(?:\b(?:or|and|xor)\b|\|\||&&)\s*\(*\s*(?:not\s+)?(?:true|false|null|\d+)\s*\)*\s*(?:--|#|/\*|;|$)|['"]\s*(?:[-+*/%^&]|\|\||div|mod)\s*['"]\s*$|['"]\s*(?:[-+*/]|\|\|)\s*\(\s*select\b`, false),
+	ofSQL("a function in a condition", "or and | & having xor where", `(?:\b(?:or|and|xor|having|where)\b|\|\||&&)\s*\(*\s*(?:not\s+)?[a-z_]\w{1,24}\s*\([^;]{0,120}?\)\s*(?:=|<|>|!=|\b(?:not\s+)?(?:between|like|in|is|rlike|regexp|glob)\b)\s*\(?\s*`+sqlLiteral, false),
+	ofSQL("a column in a condition", "'", `'\s*\)*\s*(?:\b(?:or|and|xor)\b|\|\||&&)\s*\(*\s*(?:not\s+)?[\w.]+\s*(?:=|<|>|!=|\br?like\s*['"(]|\br?like\s+char|\bregexp\b|\bis\s+(?:not\s+)?null)`, false),
+	ofSQL("a string compared", "'", `^[\w@. ]{0,32}'\s*(?:=|-|\^|&|\*|\+|%|div\b|mod\b|r?like\b|regexp\b)\s*['"\d(]`, false),
+	ofSQL("a string ended for a truth", "' \"", `['"]\s*\)*\s*(?:\b(?:or|and|xor)\b|\|\||&&)\s*\(*\s*(?:not\s+)?(?:true|false|null|\d+)\s*\)*\s*(?:--|#|/\*|;|$)|\w['"]\s*(?:[-+*/^&]|\|\||div|mod)\s*['"]\s*$|['"]\s*(?:[-+*/]|\|\|)\s*\(\s*select\b`, false),
 	ofSQL("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
 	ofSQL("a string ended for an operator", "|| &&", `^[^\s'"]{0,32}['"]\)*\s*(?:\|\||&&)\s*[\w'"(]`, false),
 	ofSQL("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),
@@ -66,16 +68,19 @@ var attackForms = []evidence{
 	ofSQL("a choice as value", "case iif( elt( make_set(", `\bcase\s+when\b.{1,200}\bthen\b|\b(?:iif|elt|make_set)\s*\(.{1,80}=`, false),
 	ofSQL("files of the database", "load_file outfile dumpfile xp_ sp_ lo_import pg_read", `\bload_file\s*\(|\binto\s+(?:outfile|dumpfile)\b|\bxp_(?:cmdshell|dirtree|regread|fileexist)\b|\bsp_(?:oacreate|executesql|password|configure)\b|\blo_import\(|\bpg_(?:read_file|ls_dir)\(`, true),
 	// scripts
-	compiled("a script", "<script", `<script\b(?:[^>]*\bsrc\s*=|[^>]*>\s*\S|/)`, false),
+	compiled("a script", "<script", `<script\b(?:[^>]*\b(?:src|href)\s*=|[^>]*>\s*\S|/)`, false),
 	compiled("a handler of events", "on", `<[a-z!/][^<>]{0,400}?[\s/"'\x60\x00\x0c]on[a-z]{3,24}\s*=\s*["']?\s*[^\s"']|['"\x60]\s*/?\s*on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
-	compiled("a scheme that runs", "script:", `(?:j\s*a\s*v\s*a|vb|live)\s*script\s*:\s*(?:[^\s;v]|v[^o])`, false),
+	compiled("a handler behind an attribute", "on", `<[a-z][^<>]*(?:"[^"]*"|'[^']*')[^<>]*[\s"'/]on(?:error|load|click|focus\w*|blur|mouse\w+|key\w+|toggle|begin|animation\w+|pointer\w+|start|scroll\w*|submit|change|input)\s*=`, false),
+	compiled("a scheme that runs", "script:", `(?:j\s*a\s*v\s*a|vb|live)\s*script\s*:(?:[^\s;v]|v[^o]|\s+[^\n]{0,80}[(=\x60]|;\s*[^\s"'>]|void\s*\(?\s*[^0\s(])`, false),
 	compiled("a document as data", "data:", `(?:^|[^(]["']|[^("'])data:\s*(?:text/html|text/xml|application/xhtml|image/svg\+xml)[^,]{0,60},\s*(?:<|%3c|phn|pd)|data:text/html`, false),
 	compiled("an element that runs", "<object <embed <base <applet <meta <svg <math srcdoc <link xlink <frame <form", `<(?:object|embed|applet|base|frameset)\b|<form\b[^>]{0,80}\baction\s*=\s*["']?\s*(?:https?:)?//|<meta\b[^>]{0,80}http-equiv\s*=\s*["']?\s*(?:refresh|set-cookie)|\bsrcdoc\s*=|<(?:animate|set)\b[^>]{0,200}attributename|xlink:href\s*=\s*["']?\s*(?:data|javascript)`, false),
-	compiled("a style that runs", "expression( -moz-binding behavior", `:\s*expression\s*\(|-moz-binding|behaviou?r\s*:\s*url`, false),
+	compiled("a style that runs", "expression( -moz-binding behavior @import", `<style[^>]*>\s*@import\b|:\s*expression\s*\(|-moz-binding|behaviou?r\s*:\s*url`, false),
 	compiled("a string of a script ended", "alert confirm prompt eval fetch document", `^[^\s'"<>]{0,32}['"\x60\\]?[)}\]]*\s*[-+;*^|&,?]+\s*(?:alert|confirm|prompt|eval|fetch|document|window|top|self)\b|^(?:alert|confirm|prompt|eval)\s*[(\x60]`, false),
 	// commands
 	compiled("a command after a separator", "; | & ` $( ${", `(?:[;|\n]|\|\||&&|[^&]&|^&)\s*(?:/\S*/)?`+shellCommand+`(?:\.exe)?\s+(?:-\S+\s+)*(?:\S*(?:/etc/|/proc/|\.\./|passwd|/tmp/|https?://|ftp://|/dev/tcp|c:\\|/bin/)|-[ceinp]+\s|\d{1,3}\.\d)`, false),
 	compiled("a command alone after a separator", "; | & `", `(?:^|[\w'"\d.)]|\s)\s*(?:[;|&\n]|\|\||&&)\s*(?:/\S*/)?`+shellAlone+`(?:\s+-\w+)*\s*(?:$|[;|&#\x60])`, false),
+	compiled("a command without blanks", "${ifs $ifs $(<", `[;|&]\s*\w+\$\{?ifs|\$\(\s*<\s*/`, true),
+	compiled("a program after a separator", "/bin/ /sbin/", `(?:[;|&\n]|\$\(|\x60)\s*/(?:usr/)?(?:local/)?s?bin/\w+`, false),
 	compiled("a command's output", "$( `", `\$\(\s*(?:/\S*/)?`+shellCommand+`\b[^)]{0,200}\)|\x60\s*(?:/\S*/)?`+shellCommand+`(?:\s[^\x60]{0,200})?\x60`, false),
 	compiled("a shell connected", "/dev/tcp /dev/udp -e -i spawn mkfifo nc", `/dev/(?:tcp|udp)/|\bn(?:c|cat)(?:\.\w+)?\s+(?:-\w+\s+)*-e\b|\bbash\s+-i\b|\bpty\.spawn\(|\|\s*/bin/(?:ba|da|z)?sh\s+-i\b|\|\s*n(?:c|cat)\s+\d{1,3}(?:\.\d{1,3}){3}\s`, true),
 	compiled("a script piped to a shell", "base64 curl wget", `^\S{0,24}\s*[;|&]\s*.{0,200}\|\s*(?:ba|z|da)?sh\b|base64\s+-d\s*\|`, false),
@@ -168,6 +173,8 @@ var (
 	manySpaces   = regexp.MustCompile(`[\s\x0b\xa0]+`)
 )
 
+var insideTag = regexp.MustCompile(`<[a-z][^<>]*>`)
+
 // readings are what different readers could take a text for: as it is,
 // decoded again, with comments of SQL as spaces, with the ways of shells to
 // split words undone. What is escaped in HTML is undone too, unless the text
@@ -191,6 +198,8 @@ func readings(text string, unescape bool) []string {
 	}
 	if unescape {
 		decoded = lower(html.UnescapeString(decoded))
+	} else { // attributes are undone by browsers, too
+		decoded = insideTag.ReplaceAllStringFunc(decoded, func(tag string) string { return lower(html.UnescapeString(tag)) })
 	}
 	add(decoded)
 	if strings.Contains(decoded, "/*") {

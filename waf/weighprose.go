@@ -92,7 +92,7 @@ func isRemark(s subject) bool {
 	if _, ok := withoutFences(s.text); ok {
 		return true
 	}
-	rest := quotedCode.ReplaceAllString(s.text, " ")
+	rest := withoutQuotes(s.text, true)
 	words, all := wordsOf(rest)
 	return len(rest)*3 > len(s.text) && words >= 4 && words*3 >= all
 }
@@ -126,17 +126,13 @@ func ideographs(text string) (n int) {
 	return n
 }
 
-// quotedCode is code as people quote it in texts: fenced, or between
-// backquotes.
-var quotedCode = regexp.MustCompile("(?s)```.*?(```|$)|~~~.*?(~~~|$)|(?i)\\[code\\].*?\\[/code\\]|<pre>.*?</pre>|<code>.*?</code>|<syntaxhighlight.*?</syntaxhighlight>|<source.*?</source>|<nowiki>.*?</nowiki>|<ac:plain-text-body>\\s*<!\\[CDATA\\[.*?\\]\\]>|\\{code(?::[^}]*)?\\}.*?\\{code\\}|\\{noformat\\}.*?\\{noformat\\}|`[^`\n]+`")
-
 // dataScript is an element for a script that holds data and does not run.
 var dataScript = regexp.MustCompile(`(?is)<script\s+type\s*=\s*["']?application/(?:ld\+)?json["']?\s*>[^<]*</script\s*>`)
 
 // withoutCode is a text without the code that it quotes, if what is left is
-// still prose.
-func withoutCode(text string) string {
-	if rest := quotedCode.ReplaceAllString(text, " "); isProse(rest) {
+// still prose; with tags also what elements of HTML quote.
+func withoutCode(text string, tags bool) string {
+	if rest := withoutQuotes(text, tags); isProse(rest) {
 		return rest
 	}
 	if rest, ok := withoutFences(text); ok {

@@ -130,11 +130,15 @@ var (
 // the address.
 var signatureName = regexp.MustCompile(`(?i)^x-(?:amz|goog)-signature$`)
 
+// secretSegment is a directory that no forge has files from, and a hidden file
+// or one of a repository behind a part that is blank.
+var secretSegment = regexp.MustCompile(`(?i)/\.(?:git|svn|hg|aws|ssh|gnupg|kube)/|/\s+/|\s[^/]*/\.`)
+
 // storedPath: a forge serves names of files that must not lie open on a web
 // server.
 func (v *view) storedPath() string {
 	switch path := v.req.Path; {
-	case strings.Contains(path, ".."):
+	case strings.Contains(path, ".."), secretSegment.MatchString(path):
 		return ""
 	case repository.MatchString(path):
 		return "a Git repository by its name"

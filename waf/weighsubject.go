@@ -51,11 +51,11 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 		return "an address of the web"
 	}
 	k := v.writing(s)
-	if k == token && (s.place == inBody || s.place == inQuery) && sql == 0 && unsure[m.RuleID] {
+	if m.RuleID/1000 == 942 && (k == token || k == password || k == phrase) && goesOn.MatchString(lower(s.text)) {
+		return ""
+	}
+	if k == token && (s.place == inBody || s.place == inQuery) && sql == 0 && unsure[m.RuleID] && !strings.Contains(s.text, "'") && !operatorWord.MatchString(s.text) {
 		k = lone
-		if goesOn.MatchString(lower(s.text)) {
-			return ""
-		}
 	}
 	if k == token || isPrecise(m.RuleID, k, s.text) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
 		return ""
@@ -63,22 +63,27 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	text := s.text
 	switch k {
 	case prose:
-		text = withoutCode(text)
+		text = withoutCode(text, m.RuleID/1000 != 941)
 	case markup:
 		if m.RuleID/1000 == 941 {
 			text = dataScript.ReplaceAllString(text, " ")
 		} else {
-			text = quotedCode.ReplaceAllString(text, " ")
+			text = withoutQuotes(text, true)
 		}
-	case filter:
-		text = quotedString.ReplaceAllString(text, "''")
 	}
 	if k == blob {
 		return k.String()
 	}
-	if k == fields {
+	switch k {
+	case fields:
 		m.Evidence = v.evidenceInFields(text)
-	} else {
+	case data:
+		m.Evidence = v.evidenceInData(s)
+	case filter:
+		m.Evidence = v.evidenceInFilter(text)
+	case graphql:
+		m.Evidence = v.evidenceInGraphQL(text)
+	default:
 		m.Evidence = v.evidence(text, k)
 	}
 	if m.Evidence != "" {
@@ -105,10 +110,80 @@ func (v *view) evidenceInFields(list string) string {
 // is what an injection is, whatever else is in it.
 var goesOn = regexp.MustCompile(`^[^\s'"(]{0,32}['"]?\)*(?:\s|/\*.*?\*/|\+)*(?:(?:and|or|xor|having|where|rlike|regexp|glob|div|mod|(?:not\s+)?between|(?:not\s+)?like|(?:not\s+)?in|is|procedure|into|limit|offset|union|except|intersect|order\s+by|group\s+by|collate)\b|\|\||&&)`)
 
+// operatorWord is a word between conditions, or one that compares.
+var operatorWord = regexp.MustCompile(`(?i)\b(?:or|and|xor|like|rlike|regexp|between|union|having)\b|\|\||&&`)
+
 // unsure are the rules about SQL that need another one that is none of them, or
 // evidence: the tokens of libinjection, names of functions, many of which are
 // those of mathematics, and words behind numbers, as in addresses of streets.
 var unsure = map[int]bool{942100: true, 942151: true, 942360: true}
+
+// evidenceInData looks at each string of a JSON document, whose form says
+// nothing of what is in them.
+func (v *view) evidenceInData(s subject) (why string) {
+	if why = v.evidence(s.text, data); why != "" {
+		return why
+	}
+	var doc any
+	if json.Unmarshal([]byte(s.text), &doc) != nil {
+		return ""
+	}
+	leaves(doc, s.name, func(name, text string) bool {
+		k := writingOf(subject{s.place, name, text})
+		if k == token || k == data || k == filter {
+			k = prose
+		}
+		if k == prose {
+			text = withoutCode(text, true)
+		}
+		why = v.evidence(text, k)
+		return why == ""
+	})
+	return why
+}
+
+// leaves calls f with the strings of a JSON document, names included, until it
+// returns false.
+func leaves(doc any, name string, f func(name, text string) bool) bool {
+	switch d := doc.(type) {
+	case string:
+		return f(name, d)
+	case []any:
+		for _, e := range d {
+			if !leaves(e, name, f) {
+				return false
+			}
+		}
+	case map[string]any:
+		for key, e := range d {
+			if !f("", key) || !leaves(e, key, f) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// evidenceInFilter looks at a condition without its strings, and at each of
+// them: where the application puts quotes around the whole, they are what runs.
+func (v *view) evidenceInFilter(text string) string {
+	for _, q := range quotedString.FindAllString(text, 100) {
+		if why := v.evidence(q[1:len(q)-1], filter); why != "" {
+			return why
+		}
+	}
+	return v.evidence(quotedString.ReplaceAllString(text, " x "), filter)
+}
+
+// evidenceInGraphQL looks at each string of a document.
+func (v *view) evidenceInGraphQL(text string) string {
+	for _, q := range graphqlString.FindAllString(text, 1000) {
+		if why := v.evidence(withoutCode(strings.Trim(q, `"`), false), prose); why != "" {
+			return why
+		}
+	}
+	return ""
+}
 
 // countSQL counts the other rules about SQL that match each variable.
 func (v *view) countSQL(jm *Judgement) {
@@ -170,6 +245,7 @@ const (
 	password                // what is hashed and never shown
 	fields                  // a form's names and values, in a cookie
 	phrase                  // a few words, which may be commands as well
+	graphql                 // a document of GraphQL
 	lone                    // a token in which only unsure rules about SQL see something
 )
 
@@ -177,7 +253,7 @@ const (
 func (w writing) String() string {
 	return [...]string{"", "in prose, without a break-out", "in rich text, with nothing that runs", "in a data structure, without a break-out",
 		"in a program, without an exploit", "in a condition, without a break-out", "in a file as base64", "in a password, without an exploit",
-		"in a list of fields, without a break-out", "in a phrase, without a break-out",
+		"in a list of fields, without a break-out", "in a phrase, without a break-out", "in GraphQL, without a break-out in a string",
 		"seen by unsure rules alone, without a break-out"}[w]
 }
 
@@ -186,7 +262,11 @@ var (
 	passwordName = regexp.MustCompile(`(?i)(^|[_.\-\[ a-z])(pass(word|wd|phrase|code)?|pwd|secret)(_?(confirm(ation)?|repeat|again|new|old|current|[12]))?\]?$`)
 	// Fields that are made for code, queries or patterns, and for nothing
 	// else.
-	programName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(sql|query|code|script|command|commands|args|source|src|js|css|template|tpl|snippet|pattern|regex|stylesheet|user_?data|cell|cells|func|function|stacktrace|stack|trace|statement|diff|patch|config|html|svg|body|content|customized|raw|stringvalue)[_a-z0-9]*\]?(\.\d+)*$`)
+	programName = regexp.MustCompile(`(?i)(^|[_.\-\[])(sql|query|code|script|source|src|js|css|tpl|snippet|pattern|regex|stylesheet|user_?data|cells?|func|function|stacktrace|stack|trace|statement|diff|patch)\d?\]?(\.\d+)*$`)
+	// Fields for documents, which may be programs as well.
+	documentName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(template|config|html|svg|body|content|customized|raw|stringvalue|args|commands?)\]?(\.\d+)*$`)
+	// What programs begin with, in languages that are written in such fields.
+	programStart = regexp.MustCompile(`(?i)^\s*(?:#!|//|/\*|#\s|--\s|<\?|<!doctype|<html|\{%|\{\{|@@|diff --git|---\s|import\s|from\s|package\s|func\s|function\b|async\s|const\s|let\s|var\s|class\s|def\s|public\s|using\s|#include|module\s|export\s|require\s|version:|[.#@]?[\w-]+[^;<]{0,80}\{\s|[A-Z]\w*(?:Error|Exception)\b|at\s|traceback|[a-z_]\w*\s*[:=]\s)`)
 	// SQL-like languages of filters begin with the name of a column, or with
 	// a function of one; an injection into one begins with a value.
 	condition = regexp.MustCompile(`(?i)^\(?\s*(?:not\s+)?[a-z_][\w.:]*\s*(?:=|!=|<>|<=|>=|<|>|~|\s(?:like|ilike|in|eq|ne|gt|lt|ge|le|is|between)\b)`)
@@ -244,17 +324,19 @@ func writingOf(s subject) writing {
 	case s.place == inHead && fieldList.MatchString(s.text):
 		return fields
 	case isGraphQL(s):
-		return program
+		return graphql
 	case s.place == inBody && s.name == "" && (page.MatchString(s.text) || len(s.text) >= longDocument && strings.Count(s.text, "\n") >= 3 && !breakOut.MatchString(lower(s.text))):
 		return program
 	case len(s.text) >= longDocument/2 && s.place == inBody && markupStart.MatchString(s.text) && !codeName.MatchString(s.name):
 		return markup
-	case s.place == inBody && (codeName.MatchString(s.name) && markupStart.MatchString(s.text) && len(s.text) >= longDocument || programName.MatchString(s.name) && sqlScript.MatchString(s.text)):
+	case s.place == inBody && (codeName.MatchString(s.name) && markupStart.MatchString(s.text) && len(s.text) >= longDocument || (programName.MatchString(s.name) || documentName.MatchString(s.name)) && sqlScript.MatchString(s.text)):
 		return program
-	case s.place == inBody && patternName.MatchString(s.name), s.place == inQuery && queryName.MatchString(s.name) && wholeQuery.MatchString(s.text) && !queryEnd.MatchString(s.text):
+	case s.place == inQuery && queryName.MatchString(s.name) && wholeQuery.MatchString(s.text) && !queryEnd.MatchString(s.text):
 		return program
 	case s.place == inHead:
 		return token
+	case s.place == inBody && patternName.MatchString(s.name):
+		return prose
 	case isProse(s.text) || s.place == inBody && isRemark(s) || isSearch(s):
 		return prose
 	case s.place == inBody && isProgram(s):
@@ -276,12 +358,16 @@ var sampleName = regexp.MustCompile(`(?i)(script-|^json\.(?:.*\.)?)sample$`)
 // with one that the application began.
 var statement = regexp.MustCompile(`(?is)^\s*(select|insert into|update|delete from|with|create|alter)\s.{8,}`)
 
+// humps are where a word of a name in camel case begins: rawSql.
+var humps = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+
 // isProgram reports whether a field of a body is made for code and has some.
 func isProgram(s subject) bool {
-	if s.name != "" && !programName.MatchString(s.name) && !sampleName.MatchString(s.name) || breakOut.MatchString(lower(s.text)) {
+	s.name = humps.ReplaceAllString(s.name, "${1}_$2")
+	if s.name != "" && !programName.MatchString(s.name) && !sampleName.MatchString(s.name) && !documentName.MatchString(s.name) || breakOut.MatchString(lower(s.text)) {
 		return false
 	}
-	return len(s.text) >= longDocument || sampleName.MatchString(s.name) || s.name != "" && statement.MatchString(s.text)
+	return len(s.text) >= longDocument && (programStart.MatchString(s.text) || strings.Count(s.text, "\n") >= 2) && !documentName.MatchString(s.name) || documentName.MatchString(s.name) && programStart.MatchString(s.text) && strings.Count(s.text, "\n") >= 2 || sampleName.MatchString(s.name) || s.name != "" && statement.MatchString(s.text)
 }
 
 // isLong reports whether a text is a document by its size: an injection is one
@@ -302,9 +388,13 @@ func isCondition(s subject) bool {
 	if !(conditionName.MatchString(s.name) && condition.MatchString(s.text) || functionName.MatchString(s.name) && function.MatchString(s.text) || formula.MatchString(s.text)) {
 		return false
 	}
-	rest := quotedString.ReplaceAllString(s.text, " ")
-	return !strings.ContainsAny(rest, `'"`) && !conditionEnd.MatchString(lower(rest))
+	rest := quotedString.ReplaceAllString(s.text, "\x00")
+	return !strings.ContainsAny(rest, `'"`) && !glued.MatchString(rest) && !conditionEnd.MatchString(lower(rest))
 }
+
+// glued is a string that stands directly at a word or at another string: its
+// quotes are those of two others.
+var glued = regexp.MustCompile(`\x00[\w\x00]|\w\x00`)
 
 // quotedString is a string of a filter language, between quotes of its own.
 var quotedString = regexp.MustCompile(`"[^"]*"|'(?:[^']|\'\')*'`)

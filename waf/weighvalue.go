@@ -249,10 +249,10 @@ func nothingRun(s subject) string {
 
 // returnName are the names of OAuth 2.0 and OpenID Connect for where a
 // browser is sent: the application only compares it with a list.
-var returnName = regexp.MustCompile(`(?i)(^|\.)(post_logout_)?redirect_ur[il]s?(\.\d+)?$`)
+var returnName = regexp.MustCompile(`(?i)(^|\.)((post_logout_)?redirect_ur[il]s?(\.\d+)?|callback(_ur[il])?)$`)
 
 // loopback is the client's own machine (RFC 8252, 7.3).
-var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[\w./-]*)?$`)
+var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/\w[\w./-]*$`)
 
 // plainAddress is an address of the web, whole or without its host, with
 // nothing that a shell takes for more than a word but the ampersands of its
@@ -283,6 +283,8 @@ var (
 	analyticsName = regexp.MustCompile(`^json\.(?:[\w.]+\.)?\$(?:add|append|prepend|set|setOnce|set_once|unset|union|inc|increment|dec|mul|push|addToSet|pull|remove)(?:\.\w+)*$`)
 	// mongoCode are operators that run code.
 	mongoCode = regexp.MustCompile(`(?i)\$(where|function|func|expr|accumulator)\b`)
+	// loginName is in the names of what nobody filters by.
+	loginName = regexp.MustCompile(`(?i)pass|pwd|secret|token|login|otp`)
 	// filterName is an operator of a filter that the application offers:
 	// filters[price][$lt], where.$or.0.name.$in
 	filterName = regexp.MustCompile(`(?i)^(?:json\.)?(?:[\w.]+\.)?(?:filters?|where|criteria|conditions?|selector)[.\[]`)
@@ -302,7 +304,7 @@ func operatorName(s subject) string {
 		if analyticsName.MatchString(s.text) {
 			return "what is to become of a property"
 		}
-		if filterName.MatchString(s.text) && !mongoCode.MatchString(s.text) {
+		if filterName.MatchString(s.text) && !mongoCode.MatchString(s.text) && !loginName.MatchString(s.text) {
 			return "an operator of a filter"
 		}
 	case isGraphQL(s):
@@ -317,9 +319,18 @@ func operatorName(s subject) string {
 	return ""
 }
 
-// isGraphQL reports whether a field is called query and has one of GraphQL.
+var (
+	// graphqlString is a string of GraphQL, a block of several lines included.
+	graphqlString = regexp.MustCompile(`(?s)""".*?"""|"(?:[^"\\]|\\.)*"`)
+	// graphqlRest is all that a document of GraphQL has besides.
+	graphqlRest = regexp.MustCompile(`^[\w\s{}()\[\]:,!$@=|&.#-]*$`)
+)
+
+// isGraphQL reports whether a field is called query and has a document of
+// GraphQL. In its strings is what clients send.
 func isGraphQL(s subject) bool {
-	return lastName(s.name) == "query" && !strings.HasPrefix(s.text, "{{") && variableOfQuery.MatchString(s.text) && strings.Contains(s.text, "{") && strings.HasSuffix(strings.TrimSpace(s.text), "}")
+	return lastName(s.name) == "query" && !strings.HasPrefix(s.text, "{{") && variableOfQuery.MatchString(s.text) && strings.Contains(s.text, "{") &&
+		strings.HasSuffix(strings.TrimSpace(s.text), "}") && graphqlRest.MatchString(graphqlString.ReplaceAllString(s.text, "0"))
 }
 
 // lastName is the last part of the name of a leaf of JSON.
