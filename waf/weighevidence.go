@@ -56,7 +56,7 @@ var attackForms = []evidence{
 	ofSQL("a string ended for a truth", "' \"", `['"]\s*\)*\s*(?:\b(?:or|and|xor)\b|\|\||&&)\s*\(*\s*(?:not\s+)?(?:true|false|null|\d+)\s*\)*\s*(?:--|#|/\*|;|$)|\w['"]\s*(?:[-+*/^&]|\|\||div|mod)\s*['"]\s*$|['"]\s*(?:[-+*/]|\|\|)\s*\(\s*select\b`, false),
 	ofSQL("a string ended for a condition", "' \"", `^[^\s'"]{0,32}['"]\)*\s*(?:or|and|xor|having|\|\||&&)\b?.{0,200}(?:=|<|>|\blike\b|\(|--|#|\bis\b|\bin\b|\bbetween\b)`, false),
 	ofSQL("a string ended for an operator", "|| &&", `^[^\s'"]{0,32}['"]\)*\s*(?:\|\||&&)\s*[\w'"(]`, false),
-	ofSQL("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)`, false),
+	ofSQL("a string ended for a comment", "-- # /*", `^[^\s'"]{0,32}['"]\)*\s*;?\s*(?:--|#|/\*)|\w'\)*\s*;?\s*(?:--[\s+-]*|#)$`, false),
 	ofSQL("a string ended for a union", "union order group", `^[^\s'"]{0,32}['"]\)*\s*(?:union|order\s+by|group\s+by|procedure|limit)\b`, false),
 	ofSQL("a number of columns tried", "order group", `\b(?:order|group)\s+by\s+\d+(?:\s*,\s*\d+)*\s*(?:--|#|/\*|$)`, false),
 	ofSQL("a second statement", ";", `;\s*(?:(?:drop|truncate|alter|create)\s+(?:table|database|schema|view|index|user|login|procedure|function|role)\b|insert\s+into\s|delete\s+from\s|update\s+\S+\s+set\s|exec(?:ute)?\s*\(?\s*(?:xp_|sp_|master|@|')|declare\s+@|waitfor\s|shutdown\b\s*(?:;|--|$)|select\s+(?:pg_sleep|sleep|benchmark|load_file|version|current_|user|database|\*|\d|'|@@|case|if)|copy\s+\S+\s+(?:from|to)\b|begin\s+(?:dbms|declare)|call\s+\w+\()`, false),
@@ -78,7 +78,7 @@ var attackForms = []evidence{
 	compiled("a string of a script ended", "alert confirm prompt eval fetch document", `^[^\s'"<>]{0,32}['"\x60\\]?[)}\]]*\s*[-+;*^|&,?]+\s*(?:alert|confirm|prompt|eval|fetch|document|window|top|self)\b|^(?:alert|confirm|prompt|eval)\s*[(\x60]`, false),
 	// commands
 	compiled("a command after a separator", "; | & ` $( ${", `(?:[;|\n]|\|\||&&|[^&]&|^&)\s*(?:/\S*/)?`+shellCommand+`(?:\.exe)?\s+(?:-\S+\s+)*(?:\S*(?:/etc/|/proc/|\.\./|passwd|/tmp/|https?://|ftp://|/dev/tcp|c:\\|/bin/)|-[ceinp]+\s|\d{1,3}\.\d)`, false),
-	compiled("a command alone after a separator", "; | & `", `(?:^|[\w'"\d.)]|\s)\s*(?:[;|&\n]|\|\||&&)\s*(?:/\S*/)?`+shellAlone+`(?:\s+-\w+)*\s*(?:$|[;|&#\x60])`, false),
+	compiled("a command alone after a separator", "; | & `", `(?:^|[\w'"\d.)>]|\s)\s*(?:[;|&\n]|\|\||&&)\s*(?:/\S*/)?`+shellAlone+`(?:\s+-\w+)*(?:\s+[/~.][\w/.-]*)?\s*(?:$|[;|&#<}\x60])`, false),
 	compiled("a command without blanks", "${ifs $ifs $(<", `[;|&]\s*\w+\$\{?ifs|\$\(\s*<\s*/`, true),
 	compiled("a program after a separator", "/bin/ /sbin/", `(?:[;|&\n]|\$\(|\x60)\s*/(?:usr/)?(?:local/)?s?bin/\w+`, false),
 	compiled("a command's output", "$( `", `\$\(\s*(?:/\S*/)?`+shellCommand+`\b[^)]{0,200}\)|\x60\s*(?:/\S*/)?`+shellCommand+`(?:\s[^\x60]{0,200})?\x60`, false),
@@ -170,6 +170,7 @@ var (
 	sqlVersioned = regexp.MustCompile(`/\*!\d{0,6}|\*/`)
 	sqlComment   = regexp.MustCompile(`/\*[^!][^*]{0,200}\*/|/\*\*/`)
 	shellSpace   = regexp.MustCompile(`\$\{?ifs\}?(?:\$\d)?|\$@|\\|\^`)
+	splitWord    = regexp.MustCompile(`\w(?:'\w*'|"\w*")\w`)
 	manySpaces   = regexp.MustCompile(`[\s\x0b\xa0]+`)
 )
 
@@ -204,6 +205,9 @@ func readings(text string, unescape bool) []string {
 	add(decoded)
 	if strings.Contains(decoded, "/*") {
 		add(manySpaces.ReplaceAllString(sqlVersioned.ReplaceAllString(sqlComment.ReplaceAllString(decoded, " "), " "), " "))
+	}
+	if strings.ContainsAny(decoded, ";|&") && splitWord.MatchString(decoded) {
+		add(strings.NewReplacer("'", "", `"`, "").Replace(decoded))
 	}
 	if strings.ContainsAny(decoded, `\^$`) {
 		add(shellSpace.ReplaceAllStringFunc(decoded, func(s string) string {

@@ -172,17 +172,17 @@ func (v *view) evidenceInFilter(text string) string {
 			return why
 		}
 	}
-	return v.evidence(quotedString.ReplaceAllString(text, " x "), filter)
+	return v.evidence(quotedString.ReplaceAllString(text, " 1 "), filter)
 }
 
-// evidenceInGraphQL looks at each string of a document.
+// evidenceInGraphQL looks at each string of a document, and at the rest.
 func (v *view) evidenceInGraphQL(text string) string {
 	for _, q := range graphqlString.FindAllString(text, 1000) {
 		if why := v.evidence(withoutCode(strings.Trim(q, `"`), false), prose); why != "" {
 			return why
 		}
 	}
-	return ""
+	return v.evidence(graphqlString.ReplaceAllString(text, `""`), prose)
 }
 
 // countSQL counts the other rules about SQL that match each variable.
@@ -262,7 +262,9 @@ var (
 	passwordName = regexp.MustCompile(`(?i)(^|[_.\-\[ a-z])(pass(word|wd|phrase|code)?|pwd|secret)(_?(confirm(ation)?|repeat|again|new|old|current|[12]))?\]?$`)
 	// Fields that are made for code, queries or patterns, and for nothing
 	// else.
-	programName = regexp.MustCompile(`(?i)(^|[_.\-\[])(sql|query|code|script|source|src|js|css|tpl|snippet|pattern|regex|stylesheet|user_?data|cells?|func|function|stacktrace|stack|trace|statement|diff|patch)\d?\]?(\.\d+)*$`)
+	programName = regexp.MustCompile(`(?i)(^|[_.\-\[])(sql|query|script|source|src|js|css|tpl|snippet|pattern|regex|stylesheet|user_?data|cells?|func|function|stacktrace|stack|trace|statement|diff|patch)\d?\]?(\.\d+)*$`)
+	// A coupon, a country and a language have codes, too.
+	wholeCode = regexp.MustCompile(`(?i)(^|[.\[])((source|custom|embed|html|css|js)_?)?code\]?(\.\d+)*$`)
 	// Fields for documents, which may be programs as well.
 	documentName = regexp.MustCompile(`(?i)(^|[_.\-\[a-z0-9])(template|config|html|svg|body|content|customized|raw|stringvalue|args|commands?)\]?(\.\d+)*$`)
 	// What programs begin with, in languages that are written in such fields.
@@ -283,7 +285,7 @@ var (
 	// The names of fields that hold a pattern to compare with.
 	patternName = regexp.MustCompile(`(?i)(pattern|regexp?)\]?$`)
 	// The names of fields that hold code as it was written, to be shown.
-	codeName = regexp.MustCompile(`(?i)(^|[._\[-])(code|source|snippet|paste)\]?$`)
+	codeName = regexp.MustCompile(`(?i)(^|[.\[])(code|source|snippet|paste)\]?$`)
 	// Statements of SQL in lines of their own, the first one whole.
 	sqlScript = regexp.MustCompile(`(?is)^\s*(?:--[^\n]*\n\s*)*(?:begin|start\s+transaction|alter\s+table|create\s+\w+|insert\s+into|update\s+\S+\s+set|select|with|drop\s+table)\b[^;]*;[ \t\r]*\n`)
 	// A whole query, in a parameter that is made for one.
@@ -364,7 +366,7 @@ var humps = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 // isProgram reports whether a field of a body is made for code and has some.
 func isProgram(s subject) bool {
 	s.name = humps.ReplaceAllString(s.name, "${1}_$2")
-	if s.name != "" && !programName.MatchString(s.name) && !sampleName.MatchString(s.name) && !documentName.MatchString(s.name) || breakOut.MatchString(lower(s.text)) {
+	if s.name != "" && !programName.MatchString(s.name) && !wholeCode.MatchString(s.name) && !sampleName.MatchString(s.name) && !documentName.MatchString(s.name) || breakOut.MatchString(lower(s.text)) {
 		return false
 	}
 	return len(s.text) >= longDocument && (programStart.MatchString(s.text) || strings.Count(s.text, "\n") >= 2) && !documentName.MatchString(s.name) || documentName.MatchString(s.name) && programStart.MatchString(s.text) && strings.Count(s.text, "\n") >= 2 || sampleName.MatchString(s.name) || s.name != "" && statement.MatchString(s.text)

@@ -323,14 +323,15 @@ var (
 	// graphqlString is a string of GraphQL, a block of several lines included.
 	graphqlString = regexp.MustCompile(`(?s)""".*?"""|"(?:[^"\\]|\\.)*"`)
 	// graphqlRest is all that a document of GraphQL has besides.
-	graphqlRest = regexp.MustCompile(`^[\w\s{}()\[\]:,!$@=|&.#-]*$`)
+	graphqlRest = regexp.MustCompile(`^(?:[\w\s{}()\[\]:,!$@=|&.-]|#[^\n]*\n)*$`)
 )
 
 // isGraphQL reports whether a field is called query and has a document of
 // GraphQL. In its strings is what clients send.
 func isGraphQL(s subject) bool {
-	return lastName(s.name) == "query" && !strings.HasPrefix(s.text, "{{") && variableOfQuery.MatchString(s.text) && strings.Contains(s.text, "{") &&
-		strings.HasSuffix(strings.TrimSpace(s.text), "}") && graphqlRest.MatchString(graphqlString.ReplaceAllString(s.text, "0"))
+	rest := graphqlString.ReplaceAllString(s.text, "\x00")
+	return lastName(s.name) == "query" && !glued.MatchString(rest) && !strings.HasPrefix(s.text, "{{") && variableOfQuery.MatchString(s.text) && strings.Contains(s.text, "{") &&
+		strings.HasSuffix(strings.TrimSpace(s.text), "}") && graphqlRest.MatchString(strings.ReplaceAll(rest, "\x00", "0"))
 }
 
 // lastName is the last part of the name of a leaf of JSON.
