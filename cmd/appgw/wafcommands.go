@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http/httputil"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -133,13 +134,33 @@ func (q *wafQuestion) explain(p *waf.Policy, stdin io.Reader) (*waf.Explanation,
 	if e := http1.ParseRequest(head, req, &http1.Limits{HeadBytes: 64 << 10, Fields: 1000, URLBytes: 32 << 10}); e != nil {
 		return nil, fmt.Errorf("the gateway itself refuses the request: %w", e)
 	}
-	path, _, err := httpmsg.CanonicalPath(nil, req.Bytes(req.RawPath), httpmsg.PathOptions{})
+	if data, err = bodyOf(req, data); err != nil {
+		return nil, err
+	}
+	// Whether a listener takes encoded slashes is its own affair.
+	path, _, err := httpmsg.CanonicalPath(nil, req.Bytes(req.RawPath), httpmsg.PathOptions{KeepEncodedSlash: true})
 	if err != nil {
 		return nil, fmt.Errorf("the gateway itself refuses the path: %w", err)
 	}
 	req.Path = req.Keep(path)
 	addr := netip.AddrPortFrom(from.Unmap(), 0)
 	return p.Explain(req, data, waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1", Trace: "explain"}, waf.ExplainOptions{VerifyBots: q.verifyBots})
+}
+
+// bodyOf is the body of a request as it was written: out of its chunks, and no
+// longer than it says.
+func bodyOf(req *httpmsg.Request, data []byte) ([]byte, error) {
+	switch {
+	case req.Body == httpmsg.BodyChunked:
+		whole, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(data)))
+		if err != nil {
+			return nil, fmt.Errorf("the body: %w; with Transfer-Encoding: chunked it must be in chunks", err)
+		}
+		return whole, nil
+	case req.Body == httpmsg.BodyLength && int64(len(data)) > req.ContentLength:
+		return data[:req.ContentLength], nil
+	}
+	return data, nil
 }
 
 // message is the head and the body of the request.
@@ -254,6 +275,13 @@ func printExplanation(w io.Writer, x *waf.Explanation) {
 		fmt.Fprintf(w, "\nrule %d (%s, level %d, %s, +%d): %s\n", m.RuleID, m.Group, m.Level, m.Severity, m.Score, m.Message)
 		for _, f := range m.Found {
 			fmt.Fprintf(w, "  matched %s: %s\n", printable(f.Variable), printable(f.Value))
+		}
+		if m.Evidence != "" {
+			fmt.Fprintf(w, "  evidence %s\n", m.Evidence)
+		}
+		if m.Doubt != "" {
+			fmt.Fprintf(w, "  doubt   %s: it does not count\n", m.Doubt)
+			continue
 		}
 		for _, e := range m.Exclusions {
 			fmt.Fprintf(w, "  silence %s\n", e)

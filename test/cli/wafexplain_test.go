@@ -49,3 +49,21 @@ func TestWAFExplainAppliesLimitsAndBotRules(t *testing.T) {
 		})
 	}
 }
+
+// A request in a file is what a client would have sent: in chunks, and no
+// longer than it says. What the second opinion says is printed.
+func TestWAFExplainReadsARequestAsItIsSent(t *testing.T) {
+	dir := t.TempDir()
+	const head = "POST /a%2fb HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nContent-Type: application/json\r\n"
+	for _, w := range []struct{ name, request, want string }{
+		{"chunks", head + "Transfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n", "verdict  pass: no rule matches"},
+		{"longer than it says", head + "Content-Length: 7\r\n\r\n{\"a\":1}<script>alert(1)</script>", "verdict  pass: no rule matches"},
+		{"an attack", head + "Content-Length: 37\r\n\r\n{\"a\":\"<script>alert(1)</script> etc.\"}", "verdict  block"},
+		{"a doubt", head + "Content-Length: 52\r\n\r\n{\"option\":\"Drop both; select snakes\",\"n\":\"Jo O'Hara\"}", "  doubt   in a phrase, without a break-out: it does not count"},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			write(t, dir, "request", w.request)
+			appgwIn(t, dir, "waf", "explain", "--request", "request").expect(t, 0, w.want)
+		})
+	}
+}
