@@ -17,7 +17,7 @@ func gatewayObject() object[Gateway] {
 		key("metrics", func(g *Gateway) *Metrics { return &g.Metrics }, metricsObject().value(), "Read-only health and metrics for others than the operator."),
 		key("logs", func(g *Gateway) *Logs { return &g.Logs }, logsObject().value(), "Where logs go.").or("{}"),
 		key("limits", func(g *Gateway) *Limits { return &g.Limits }, limitsObject().value(), "What one client can make the gateway hold or wait for.").or("{}"),
-		key("trustedProxies", func(g *Gateway) *[]netip.Prefix { return &g.TrustedProxies }, listOf(prefix(), 0), "Peers whose X-Forwarded-* fields are believed; nothing is believed from anyone else."),
+		key("trustedProxies", func(g *Gateway) *[]netip.Prefix { return &g.TrustedProxies }, listOf(prefix(), 0), "Peers whose X-Forwarded-* fields are believed; nothing is believed from anyone else: theirs are dropped, as are Forwarded, X-Real-IP, True-Client-IP, X-Client-IP, CF-Connecting-IP, X-Cluster-Client-IP, X-Original-*, X-Scheme, X-Url-Scheme, Front-End-Https and SSL-Client-*."),
 		key("forwardedFor", func(g *Gateway) *ForwardedFor { return &g.ForwardedFor }, forwardedFor(), "The form of the address appended to X-Forwarded-For: ip, or Azure's address:port.").or("ip"),
 		inline("affinity", gatewayAffinityObject(), "What affinity cookies of the whole gateway share."),
 		inline("shutdown", shutdownObject(), "How the gateway stops.").or("{}"),

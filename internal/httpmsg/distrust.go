@@ -75,3 +75,28 @@ func isInternal(name []byte) bool {
 	}
 	return false
 }
+
+// vouchingPrefixes begin the names of fields by which a proxy vouches for a
+// request, and vouchingNames are such fields: applications take the client's
+// address, the scheme or a verified certificate from them. Fields that Known
+// knows are not among them.
+var (
+	vouchingPrefixes = [...]string{"x-forwarded-", "x-original-", "ssl-client-"}
+	vouchingNames    = [...]string{"true-client-ip", "x-client-ip", "cf-connecting-ip", "x-cluster-client-ip", "x-url-scheme", "x-scheme", "front-end-https"}
+)
+
+// Vouches reports whether a field of that name is to be believed of a trusted
+// proxy only (row 42).
+func Vouches(name []byte) bool {
+	for _, prefix := range vouchingPrefixes {
+		if len(name) > len(prefix) && EqualFold(name[:len(prefix)], prefix) {
+			return true
+		}
+	}
+	for _, vouching := range vouchingNames {
+		if EqualFold(name, vouching) {
+			return true
+		}
+	}
+	return false
+}

@@ -341,7 +341,8 @@ func listed(list, name []byte) bool {
 }
 
 // neverTrail are the names, and name beginnings, that are dropped from
-// trailers besides the fields that httpmsg knows: none of those may trail.
+// trailers besides the fields that httpmsg knows, and those by which proxies
+// vouch for a request: none of those may trail.
 var neverTrail = [...]string{
 	// Request modifiers and conditions, response control data.
 	"age", "cache-control", "early-data", "expires", "if-", "pragma", "range", "retry-after", "vary", "warning",
@@ -350,12 +351,12 @@ var neverTrail = [...]string{
 	// The content's meaning.
 	"content-",
 	// Names of ours, of other proxies, of servers behind us.
-	"x-accel-", "x-appgw-", "x-client-ip", "x-envoy-", "x-forwarded-", "x-http-", "x-original-", "x-real-", "x-rewrite-", "x-sendfile",
+	"x-accel-", "x-appgw-", "x-envoy-", "x-http-", "x-real-", "x-rewrite-", "x-sendfile",
 }
 
 // mayTrail reports whether a field may be forwarded in a trailer section.
 func mayTrail(name []byte) bool {
-	if httpmsg.Known(name) != httpmsg.Other {
+	if httpmsg.Known(name) != httpmsg.Other || httpmsg.Vouches(name) {
 		return false
 	}
 	for _, never := range neverTrail {

@@ -204,11 +204,11 @@ func (f *flow) dropForwarding() (forwardedFor int, proto, host, port bool) {
 }
 
 // isForwarding reports whether a field is another one by which proxies vouch
-// for a request: X-Forwarded-Prefix, -User, -Ssl and so on (row 42).
+// for a request: X-Forwarded-Prefix, True-Client-IP, SSL-Client-Verify and so
+// on (row 42).
 func isForwarding(q *httpmsg.Request, i int) bool {
-	const prefix = "x-forwarded-"
 	_, name, _, ok := q.At(i)
-	return ok && len(name) > len(prefix) && httpmsg.EqualFold(name[:len(prefix)], prefix)
+	return ok && httpmsg.Vouches(name)
 }
 
 // keepForwarding keeps the first field of a kind from a trusted proxy.

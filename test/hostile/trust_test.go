@@ -40,7 +40,9 @@ func connectionOptions() []pass {
 // strangersFields is row 42.
 func strangersFields() []pass {
 	ours := []string{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: a.test", "X-Original-Host: a.test", "X-Original-URL: /hostile"}
-	others := []string{"Forwarded", "X-Real-IP", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-By"}
+	others := []string{"Forwarded", "X-Real-IP", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-By",
+		"True-Client-IP", "X-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP", "X-Original-For", "X-Original-Proto", "X-Original-Method", "X-Original-Uri",
+		"X-Url-Scheme", "X-Scheme", "Front-End-Https", "SSL-Client-Cert", "SSL-Client-Verify", "SSL-Client-S-DN"}
 	send := []string{"X-Forwarded-For: 203.0.113.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test", "X-Forwarded-Port: 1", "X-Original-Host: evil.test", "X-Original-URL: /admin"}
 	for _, name := range others {
 		send = append(send, name+": evil")
@@ -54,8 +56,9 @@ func strangersFields() []pass {
 		{name: "D42 forwarding fields of a stranger", send: get(send...), has: ours, lacks: others},
 		{name: "D42 in odd case", send: get(odd...), has: ours, lacks: others},
 		{name: "D42 twice", send: get(append(odd, send...)...), has: ours, lacks: others},
-		{name: "D42 of a trusted proxy", from: trustedProxy, send: get("X-Forwarded-For: 203.0.113.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.test", "X-Forwarded-Port: 443", "X-Forwarded-Prefix: /p", "X-Original-URL: /evil"),
-			has: []string{"X-Forwarded-For: 203.0.113.1, 127.0.0.2", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.test", "X-Forwarded-Port: 443", "X-Forwarded-Prefix: /p", "X-Original-URL: /hostile"}},
+		{name: "D42 names that only begin alike", send: get("X-Scheme-Of-Work: 1", "X-Originality: 2", "SSL-Clients: 3"), has: []string{"X-Scheme-Of-Work: 1", "X-Originality: 2", "SSL-Clients: 3"}},
+		{name: "D42 of a trusted proxy", from: trustedProxy, send: get("X-Forwarded-For: 203.0.113.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.test", "X-Forwarded-Port: 443", "X-Forwarded-Prefix: /p", "X-Original-URL: /evil", "True-Client-IP: 203.0.113.1", "SSL-Client-Verify: SUCCESS"),
+			has: []string{"X-Forwarded-For: 203.0.113.1, 127.0.0.2", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.test", "X-Forwarded-Port: 443", "X-Forwarded-Prefix: /p", "X-Original-URL: /hostile", "True-Client-IP: 203.0.113.1", "SSL-Client-Verify: SUCCESS"}},
 		{name: "D42 of a trusted proxy, twice", from: trustedProxy, send: get("X-Forwarded-For: 203.0.113.1", "X-Forwarded-For: 10.1.1.1", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http"),
 			has: []string{"X-Forwarded-For: 203.0.113.1, 10.1.1.1, 127.0.0.2", "X-Forwarded-Proto: https"}},
 	}
