@@ -87,7 +87,7 @@ func limitsObject() object[Limits] {
 		key("headTimeout", func(l *Limits) *time.Duration { return &l.HeadTimeout }, duration(10*time.Millisecond, time.Hour), "From the first byte of a head to its last, and from accept to the first byte; over: 408.").or("10s"),
 		key("bodyMinRate", func(l *Limits) *int { return &l.BodyMinRate }, integer(0, 1<<30), "Bytes per second that a request body must average after 10 seconds; 0: no minimum; under, or silent for a minute: 408.").or("500"),
 		key("idleTimeout", func(l *Limits) *time.Duration { return &l.IdleTimeout }, duration(10*time.Millisecond, day), "How long a client connection may wait for its next request.").or("75s"),
-		key("tunnelIdleTimeout", func(l *Limits) *time.Duration { return &l.TunnelIdleTimeout }, duration(0, 7*day), "How long an upgraded connection (WebSocket) may be silent in both directions; 0s: for ever.").or("1h"),
+		key("tunnelIdleTimeout", func(l *Limits) *time.Duration { return &l.TunnelIdleTimeout }, duration(0, 7*day), "How long an upgraded connection (WebSocket) may be silent in both directions; 0s: for ever. Once one side has ended, the other may be silent for 30s.").or("1h"),
 		key("writeStall", func(l *Limits) *time.Duration { return &l.WriteStall }, duration(10*time.Millisecond, time.Hour), "How long a write may make no progress.").or("30s"),
 		key("connections", func(l *Limits) *int { return &l.Connections }, integer(0, 1<<24), "Client connections in all; 0: half of the limit of descriptors less 128.").or("0"),
 		key("connectionsPerClient", func(l *Limits) *int { return &l.ConnectionsPerClient }, integer(0, 1<<24), "Client connections from one address, trusted proxies exempt; 0: no limit.").or("1000"),

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"gatehouse/config"
 	"gatehouse/internal/cidr"
@@ -34,6 +35,8 @@ type Snapshot struct {
 	// Closed runs once the snapshot is retired and its last exchange has let
 	// go of it. Nil: nothing.
 	Closed func()
+
+	tunnelLinger time.Duration // zero: the constant; tests have no time
 
 	refs    [refShards]refCount
 	retired atomic.Bool

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"sync"
@@ -10,6 +11,11 @@ import (
 	"gatehouse/internal/stream"
 	"gatehouse/internal/telemetry"
 )
+
+// tunnelLinger is how long the other side of a tunnel may be silent once one
+// side has ended. Many backends do not mind that their client has left, and
+// would keep the tunnel until the idle timeout.
+const tunnelLinger = 30 * time.Second
 
 // tunnel gives an upgraded connection to two copiers, until one side is done
 // and the other follows, or both are silent for too long.
@@ -45,26 +51,26 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	l := f.listener
 	l.Metrics.TunnelOpened(f.shard)
 	defer l.Metrics.TunnelClosed(f.shard)
-	tn := &tunnel{idle: int64(f.snap.Limits.TunnelIdleTimeout)}
+	tn := newTunnel(f.snap)
 	f.endStages()
 	f.letGo()
 	tn.active.Store(stream.Now())
 	up := &copier{tn: tn, dst: backend, src: client}
 	down := &copier{tn: tn, dst: client, src: backend}
-	done := make(chan struct{})
+	upEnded, downEnded, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		defer f.gw.survive(func() { up.cut(io.ErrUnexpectedEOF) })
-		up.copyTunnel()
+		up.run(upEnded, downEnded)
 	}()
-	down.copyTunnel()
+	down.run(downEnded, upEnded)
 	<-done
 	f.tunneled += up.n
 	f.rec.BackendIn += down.n
 	f.x.Moved(down.n)
 	f.rec.Termination = tunnelEnd(up.err, down.err)
-	if tn.timedOut.Load() {
-		f.rec.Reason = "tunnel idle for " + time.Duration(tn.idle).String()
+	if why := tn.reason(); why != "" {
+		f.rec.Reason = why
 		l.Metrics.LimitHit(f.shard, telemetry.LimitTunnelIdleTimeout)
 	}
 }
@@ -83,8 +89,49 @@ func tunnelEnd(client, backend error) telemetry.Termination {
 // tunnel is what the two copiers share.
 type tunnel struct {
 	idle     int64 // both directions silent; 0: for ever
+	linger   int64 // the other direction silent after the end of one
 	active   atomic.Int64
+	writing  atomic.Int32 // copiers that write; bounded by the write stall, no silence
 	timedOut atomic.Bool
+	lingered atomic.Bool
+}
+
+func newTunnel(s *Snapshot) *tunnel {
+	return &tunnel{idle: int64(s.Limits.TunnelIdleTimeout), linger: int64(cmp.Or(s.tunnelLinger, tunnelLinger))}
+}
+
+// await waits, for a direction that has ended, until the other has, too; it
+// ends the other, which reads src, once that is silent for too long.
+func (tn *tunnel) await(other <-chan struct{}, src *stream.Conn) {
+	tn.active.Store(stream.Now()) // an end is a sign of life
+	for {
+		left := tn.active.Load() + tn.linger - stream.Now()
+		if tn.writing.Load() > 0 {
+			left = tn.linger
+		}
+		if left <= 0 {
+			break
+		}
+		select {
+		case <-other:
+			return
+		case <-time.After(time.Duration(left)):
+		}
+	}
+	tn.lingered.Store(true)
+	src.Interrupt()
+	<-other
+}
+
+// reason says why a tunnel was ended from here; empty if it was not.
+func (tn *tunnel) reason() string {
+	switch {
+	case tn.lingered.Load():
+		return "one side of the tunnel ended, the other was silent for " + time.Duration(tn.linger).String()
+	case tn.timedOut.Load():
+		return "tunnel idle for " + time.Duration(tn.idle).String()
+	}
+	return ""
 }
 
 // copier moves one direction of a tunnel. Its buffer is lent only while there
@@ -115,6 +162,17 @@ func (c *copier) Unlend() {
 	}
 }
 
+// run copies, and sees to it that the other direction follows.
+func (c *copier) run(ended chan<- struct{}, other <-chan struct{}) {
+	func() {
+		defer close(ended)
+		c.copyTunnel()
+	}()
+	if c.err == nil {
+		c.tn.await(other, c.dst)
+	}
+}
+
 // copyTunnel copies until src ends, and then ends dst's side; any error ends
 // both directions.
 func (c *copier) copyTunnel() {
@@ -138,7 +196,11 @@ func (c *copier) copyTunnel() {
 			return
 		}
 		c.tn.active.Store(stream.Now())
-		if err := c.dst.Write((*c.buf)[:n], nil, nil); err != nil {
+		c.tn.writing.Add(1)
+		err = c.dst.Write((*c.buf)[:n], nil, nil)
+		c.tn.active.Store(stream.Now())
+		c.tn.writing.Add(-1)
+		if err != nil {
 			c.cut(err)
 			return
 		}

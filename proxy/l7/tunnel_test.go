@@ -138,3 +138,33 @@ func TestA101NobodyAskedForIsRefused(t *testing.T) {
 	g, _ := one(t, testkit.Raw(switching))
 	ask(t, testkit.Dial(t, g.addr), get("/"), 502)
 }
+
+// Backends that do not mind the end of their client are common: 50 clients
+// that left must not keep 50 tunnels until the idle timeout.
+func TestATunnelOfWhichOneSideEndedDoesNotLinger(t *testing.T) {
+	const linger = 200 * time.Millisecond
+	over := make(chan struct{})
+	b := testkit.NewBackend(t, func(c *testkit.Conn, r *testkit.Request) {
+		c.Send(switching)
+		io.Copy(io.Discard, readOnly{c}) // the client's end, and then some more to say
+		c.Dribble("0123456789", 1, linger/4)
+		<-over
+		c.Close()
+	})
+	defer close(over)
+	g := start(t, setup{backends: []*testkit.Backend{b}, snapshot: func(s *Snapshot) { s.tunnelLinger = linger }})
+	c := open(t, g, "")
+	time.Sleep(2 * linger) // silence of an open tunnel is no matter
+	c.Send("x")
+	c.CloseWrite()
+	from := time.Now()
+	if got := string(c.ReadAll(soon)); got != "0123456789" {
+		t.Errorf("the client got %q", got)
+	}
+	if took := time.Since(from); took < 2*linger || took > soon {
+		t.Errorf("closed after %v", took)
+	}
+	if l := g.lines(t, 1)[0]; l.text("termination") != "SD" || !strings.Contains(fmt.Sprint(l), "one side of the tunnel ended") {
+		t.Errorf("the log says %v", l)
+	}
+}
