@@ -216,11 +216,11 @@ func writePools(b *bytes.Buffer, groups []proxyGroup) {
 func (p ProxyFlags) writeSettings(b *bytes.Buffer, groups []proxyGroup) {
 	b.WriteString("backendSettings:\n")
 	for _, g := range groups {
-		protocol := "http"
+		protocol, probe := "http", "tcp"
 		if g.https {
-			protocol = "https"
+			protocol, probe = "https", "https"
 		}
-		fmt.Fprintf(b, "  - name: %s\n    protocol: %s\n    probe: tcp\n", g.name, protocol)
+		fmt.Fprintf(b, "  - name: %s\n    protocol: %s\n    probe: %s\n", g.name, protocol, probe)
 		if g.override != "" {
 			fmt.Fprintf(b, "    pathOverride: %s\n", scalarText(g.override))
 		}
@@ -228,8 +228,20 @@ func (p ProxyFlags) writeSettings(b *bytes.Buffer, groups []proxyGroup) {
 			fmt.Fprintf(b, "    affinity: {enabled: true, cookie: %s}\n", g.cookie())
 		}
 	}
-	// A connection is all that can be asked of an application nobody described.
-	b.WriteString("probes:\n  - {name: tcp, protocol: tcp, interval: 5s, timeout: 2s, unhealthyThreshold: 2}\n")
+	writeProbes(b, groups)
+}
+
+// writeProbes writes what can be asked of applications that nobody described:
+// a connection, or, where TLS is spoken, any answer over it. A backend that
+// speaks no TLS, or whose certificate does not verify, is not healthy.
+func writeProbes(b *bytes.Buffer, groups []proxyGroup) {
+	b.WriteString("probes:\n")
+	if slices.ContainsFunc(groups, func(g proxyGroup) bool { return !g.https }) {
+		b.WriteString("  - {name: tcp, protocol: tcp, interval: 5s, timeout: 2s, unhealthyThreshold: 2}\n")
+	}
+	if slices.ContainsFunc(groups, func(g proxyGroup) bool { return g.https }) {
+		b.WriteString("  - {name: https, protocol: https, interval: 5s, timeout: 5s, unhealthyThreshold: 2, match: {status: [100-599]}}\n")
+	}
 }
 
 func writeRouting(b *bytes.Buffer, groups []proxyGroup) {

@@ -80,7 +80,7 @@ backendSettings:
     affinity: {enabled: true, cookie: ApplicationGatewayAffinity-path1}
   - name: path2
     protocol: https
-    probe: tcp
+    probe: https
     pathOverride: "/v2/"
     affinity: {enabled: true, cookie: ApplicationGatewayAffinity-path2}
   - name: path3
@@ -89,6 +89,7 @@ backendSettings:
     affinity: {enabled: true, cookie: ApplicationGatewayAffinity-path3}
 probes:
   - {name: tcp, protocol: tcp, interval: 5s, timeout: 2s, unhealthyThreshold: 2}
+  - {name: https, protocol: https, interval: 5s, timeout: 5s, unhealthyThreshold: 2, match: {status: [100-599]}}
 pathMaps:
   - name: proxy
     default: {backendPool: app, backendSettings: app}
@@ -130,7 +131,10 @@ func TestSimpleProxyIsAGateway(t *testing.T) {
 	if app.Protocol != BackendHTTPS || app.PathOverride != "/base/" || app.Ejection.ConnectFailures == 0 || !app.TLS.Verify {
 		t.Errorf("settings %+v", app)
 	}
-	if p := g.Probes[0]; p.Protocol != ProbeTCP || p.StartUnhealthy {
+	if p := g.Probes[0]; p.Name != "tcp" || p.Protocol != ProbeTCP || p.StartUnhealthy {
+		t.Errorf("probe %+v", p)
+	}
+	if p := g.Probes[1]; app.Probe != p.Name || p.Protocol != ProbeHTTPS || p.Path != "/" || p.StartUnhealthy {
 		t.Errorf("probe %+v", p)
 	}
 	if want := (Target{Host: "app.internal", Port: 8444, Weight: 1}); g.BackendPools[0].Targets[0] != want {
