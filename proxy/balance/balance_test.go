@@ -235,6 +235,26 @@ func TestPickingAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A request that comes again after a failure has had its turn: if the second
+// pick took another, first picks of two members would all go to the dead one.
+func TestAPickThatAvoidsTakesNoTurn(t *testing.T) {
+	var cursor atomic.Uint64
+	load := func(int) int64 { return 0 }
+	for name, p := range map[string]Picker{"round robin": NewRoundRobin([]int{1, 1}, nil, &cursor), "least requests": NewLeastRequests([]int{1, 1}, load, &cursor)} {
+		first := [2]int{}
+		for range 100 {
+			i := p.Pick(-1)
+			first[i]++
+			if i == 0 && p.Pick(0) != 1 {
+				t.Errorf("%s: the second pick is not 1", name)
+			}
+		}
+		if first != [2]int{50, 50} {
+			t.Errorf("%s: first picks are %v", name, first)
+		}
+	}
+}
+
 func BenchmarkPick(b *testing.B) {
 	load := func(i int) int64 { return int64(i) }
 	for _, n := range []int{3, 30, 300} {

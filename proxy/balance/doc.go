@@ -10,7 +10,7 @@ package balance
 type Picker interface {
 	// Pick returns the index of a member, or -1 if there is none. It
 	// never returns avoid (-1 avoids nobody), nor a member whose Load is
-	// negative.
+	// negative. A pick that avoids a member takes no turn.
 	Pick(avoid int) int
 }
 

@@ -9,7 +9,7 @@ type LeastRequests struct {
 	sequence []uint32
 	weights  []int64
 	load     Load
-	cursor   *atomic.Uint64
+	turns
 }
 
 // NewLeastRequests returns a picker for members with the given weights. The
@@ -19,7 +19,7 @@ func NewLeastRequests(weights []int, load Load, cursor *atomic.Uint64) *LeastReq
 		sequence: spread(shares(weights)),
 		weights:  make([]int64, len(weights)),
 		load:     load,
-		cursor:   cursor,
+		turns:    turns{cursor, new(atomic.Uint64)},
 	}
 	for i, w := range weights {
 		l.weights[i] = positive(w)
@@ -32,7 +32,7 @@ func (l *LeastRequests) Pick(avoid int) int {
 	if len(l.sequence) == 0 {
 		return -1
 	}
-	i := int(l.sequence[(l.cursor.Add(1)-1)%uint64(len(l.sequence))])
+	i := int(l.sequence[l.turns.next(avoid)%uint64(len(l.sequence))])
 	best := -1
 	var bestLoad, bestWeight int64
 	for range l.weights {

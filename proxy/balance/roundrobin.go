@@ -20,7 +20,23 @@ type RoundRobin struct {
 	sequence []uint32
 	members  int
 	load     Load
-	cursor   *atomic.Uint64
+	turns
+}
+
+// turns are positions in a sequence. A pick that avoids a member is a second
+// one for the same request, which has had its turn: counted as another it
+// would shift the turns, and with two members every first pick would go to
+// the one that fails.
+type turns struct {
+	cursor *atomic.Uint64
+	second *atomic.Uint64
+}
+
+func (t turns) next(avoid int) uint64 {
+	if avoid >= 0 {
+		return t.second.Add(1) - 1
+	}
+	return t.cursor.Add(1) - 1
 }
 
 // NewRoundRobin returns a picker for members with the given weights. The
@@ -28,7 +44,7 @@ type RoundRobin struct {
 // another goes on where it stopped. A nil load means that no member is ever
 // full.
 func NewRoundRobin(weights []int, load Load, cursor *atomic.Uint64) *RoundRobin {
-	return &RoundRobin{sequence: spread(shares(weights)), members: len(weights), load: load, cursor: cursor}
+	return &RoundRobin{sequence: spread(shares(weights)), members: len(weights), load: load, turns: turns{cursor, new(atomic.Uint64)}}
 }
 
 // Pick implements [Picker].
@@ -36,21 +52,21 @@ func (r *RoundRobin) Pick(avoid int) int {
 	if len(r.sequence) == 0 {
 		return -1
 	}
-	n := r.cursor.Add(1) - 1
+	n := r.turns.next(avoid)
 	i := int(r.sequence[n%uint64(len(r.sequence))])
 	if r.fits(i, avoid) {
 		return i
 	}
-	return r.next(n, avoid)
+	return r.substitute(n, avoid)
 }
 
 func (r *RoundRobin) fits(i, avoid int) bool {
 	return i != avoid && (r.load == nil || r.load(i) >= 0)
 }
 
-// next finds a substitute for position n: a few later positions keep the
+// substitute finds one for position n: a few later positions keep the
 // weights, then anybody who fits will do.
-func (r *RoundRobin) next(n uint64, avoid int) int {
+func (r *RoundRobin) substitute(n uint64, avoid int) int {
 	for k := uint64(1); k <= retries; k++ {
 		i := int(r.sequence[(n+k)%uint64(len(r.sequence))])
 		if r.fits(i, avoid) {
