@@ -2,7 +2,6 @@ package waf
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +92,6 @@ func TestTheSecondOpinionTakesNoLongerThanTheFirst(t *testing.T) {
 		if second > 5*first+2*time.Second {
 			t.Errorf("%q: %v, and %v with the second opinion", piece, first, second)
 		}
-		t.Log(fmt.Sprintf("%q: %v, %v", piece, first.Round(time.Millisecond), second.Round(time.Millisecond)))
+		t.Logf("%q: %v, %v", piece, first.Round(time.Millisecond), second.Round(time.Millisecond))
 	}
 }
