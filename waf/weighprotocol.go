@@ -3,10 +3,7 @@ package waf
 import (
 	"mime"
 	"regexp"
-	"slices"
 	"strings"
-
-	"gatehouse/waf/variables"
 )
 
 // protocolDoubt judges the rules about the form of requests; known is set
@@ -126,10 +123,6 @@ var (
 	browsed = regexp.MustCompile(`^/(?:[^/]+/){2,}(?:-/)?(?:blob|raw|blame|tree|contents|commits|edit)/`)
 )
 
-// signatureName are the arguments in which object stores take a signature of
-// the address.
-var signatureName = regexp.MustCompile(`(?i)^x-(?:amz|goog)-signature$`)
-
 // secretSegment is a directory that no forge has files from, and a hidden file
 // or one of a repository behind a part that is blank.
 var secretSegment = regexp.MustCompile(`(?i)/\.(?:git|svn|hg|aws|ssh|gnupg|kube)/|/\s+/|\s[^/]*/\.`)
@@ -144,8 +137,6 @@ func (v *view) storedPath() string {
 		return "a Git repository by its name"
 	case browsed.MatchString(path):
 		return "a file in a forge"
-	case slices.ContainsFunc(v.req.ArgsGet, func(p variables.Pair) bool { return signatureName.MatchString(p.Name) }):
-		return "an object in a store, by a signed address"
 	case strings.Contains(path, " "):
 		return "a path with spaces, of an object store"
 	}

@@ -60,36 +60,49 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	if k == token || isPrecise(m.RuleID, k, s.text) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
 		return ""
 	}
-	text := s.text
-	switch k {
-	case prose:
-		text = withoutCode(text, m.RuleID/1000 != 941)
-	case markup:
-		if m.RuleID/1000 == 941 {
-			text = dataScript.ReplaceAllString(text, " ")
-		} else {
-			text = withoutQuotes(text, true)
-		}
-	}
 	if k == blob {
 		return k.String()
 	}
-	switch k {
-	case fields:
-		m.Evidence = v.evidenceInFields(text)
-	case data:
-		m.Evidence = v.evidenceInData(s)
-	case filter:
-		m.Evidence = v.evidenceInFilter(text)
-	case graphql:
-		m.Evidence = v.evidenceInGraphQL(text)
-	default:
-		m.Evidence = v.evidence(text, k)
-	}
-	if m.Evidence != "" {
+	if m.Evidence = v.evidenceOf(s, k, m.RuleID/1000 == 941); m.Evidence != "" {
 		return ""
 	}
 	return k.String()
+}
+
+// evidenceOf is what evidence there is in a subject of a kind of writing; of a
+// script, where scripts is set: elements of HTML that quote code run those.
+func (v *view) evidenceOf(s subject, k writing, scripts bool) string {
+	switch k {
+	case prose:
+		return v.evidence(withoutCode(s.text, !scripts), k)
+	case markup:
+		if scripts {
+			return v.evidence(dataScript.ReplaceAllString(s.text, " "), k)
+		}
+		return v.evidence(withoutQuotes(s.text, true), k)
+	case fields:
+		return v.evidenceInFields(s.text)
+	case data:
+		return v.evidenceInData(s, scripts)
+	case filter:
+		return v.evidenceInFilter(s.text)
+	case graphql:
+		return v.evidenceInGraphQL(s.text)
+	}
+	return v.evidence(s.text, k)
+}
+
+// tooMuch is the evidence where there is more in a value than is looked at:
+// what was found counts.
+const tooMuch = "more parts than are looked at"
+
+// part looks at a part of a value, which somebody else wrote than the names of
+// the parts: whatever it says it is, all evidence counts.
+func (v *view) part(text string, k writing) string {
+	if v.work--; v.work < 0 {
+		return tooMuch
+	}
+	return v.evidence(text, k)
 }
 
 // evidenceInFields looks at each value of a list of fields.
@@ -99,7 +112,7 @@ func (v *view) evidenceInFields(list string) string {
 		if decoded, err := url.QueryUnescape(value); err == nil {
 			value = decoded
 		}
-		if why := v.evidence(value, fields); why != "" {
+		if why := v.part(value, fields); why != "" {
 			return why
 		}
 	}
@@ -120,55 +133,43 @@ var unsure = map[int]bool{942100: true, 942151: true, 942360: true}
 
 // evidenceInData looks at each string of a JSON document, whose form says
 // nothing of what is in them.
-func (v *view) evidenceInData(s subject) (why string) {
+func (v *view) evidenceInData(s subject, scripts bool) (why string) {
 	if why = v.evidence(s.text, data); why != "" {
 		return why
 	}
-	var doc any
-	if json.Unmarshal([]byte(s.text), &doc) != nil {
-		return ""
-	}
-	leaves(doc, s.name, func(name, text string) bool {
-		k := writingOf(subject{s.place, name, text})
-		if k == token || k == data || k == filter {
-			k = prose
+	jsonStrings(s.text, func(text string) bool {
+		switch k := writingOf(subject{s.place, "", text}); k {
+		case blob:
+		case markup:
+			why = v.part(text, k)
+		default:
+			why = v.part(withoutCode(text, !scripts), prose)
 		}
-		if k == prose {
-			text = withoutCode(text, true)
-		}
-		why = v.evidence(text, k)
 		return why == ""
 	})
 	return why
 }
 
-// leaves calls f with the strings of a JSON document, names included, until it
-// returns false.
-func leaves(doc any, name string, f func(name, text string) bool) bool {
-	switch d := doc.(type) {
-	case string:
-		return f(name, d)
-	case []any:
-		for _, e := range d {
-			if !leaves(e, name, f) {
-				return false
-			}
+// jsonStrings calls f with each string of a JSON document, in order, names and
+// what is there twice included, until it returns false.
+func jsonStrings(doc string, f func(text string) bool) {
+	d := json.NewDecoder(strings.NewReader(doc))
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return
 		}
-	case map[string]any:
-		for key, e := range d {
-			if !f("", key) || !leaves(e, key, f) {
-				return false
-			}
+		if text, ok := token.(string); ok && !f(text) {
+			return
 		}
 	}
-	return true
 }
 
 // evidenceInFilter looks at a condition without its strings, and at each of
 // them: where the application puts quotes around the whole, they are what runs.
 func (v *view) evidenceInFilter(text string) string {
-	for _, q := range quotedString.FindAllString(text, 100) {
-		if why := v.evidence(q[1:len(q)-1], filter); why != "" {
+	for _, q := range quotedString.FindAllString(text, -1) {
+		if why := v.part(q[1:len(q)-1], filter); why != "" {
 			return why
 		}
 	}
@@ -177,8 +178,8 @@ func (v *view) evidenceInFilter(text string) string {
 
 // evidenceInGraphQL looks at each string of a document, and at the rest.
 func (v *view) evidenceInGraphQL(text string) string {
-	for _, q := range graphqlString.FindAllString(text, 1000) {
-		if why := v.evidence(withoutCode(strings.Trim(q, `"`), false), prose); why != "" {
+	for _, q := range graphqlString.FindAllString(text, -1) {
+		if why := v.part(withoutCode(strings.Trim(q, `"`), false), prose); why != "" {
 			return why
 		}
 	}
@@ -327,13 +328,11 @@ func writingOf(s subject) writing {
 		return fields
 	case isGraphQL(s):
 		return graphql
-	case s.place == inBody && s.name == "" && (page.MatchString(s.text) || len(s.text) >= longDocument && strings.Count(s.text, "\n") >= 3 && !breakOut.MatchString(lower(s.text))):
+	case isPage(s):
 		return program
 	case len(s.text) >= longDocument/2 && s.place == inBody && markupStart.MatchString(s.text) && !codeName.MatchString(s.name):
 		return markup
-	case s.place == inBody && (codeName.MatchString(s.name) && markupStart.MatchString(s.text) && len(s.text) >= longDocument || (programName.MatchString(s.name) || documentName.MatchString(s.name)) && sqlScript.MatchString(s.text)):
-		return program
-	case s.place == inQuery && queryName.MatchString(s.name) && wholeQuery.MatchString(s.text) && !queryEnd.MatchString(s.text):
+	case isSource(s) || isWholeQuery(s):
 		return program
 	case s.place == inHead:
 		return token
@@ -353,6 +352,32 @@ func writingOf(s subject) writing {
 	return token
 }
 
+// isPage reports whether a whole body is a page, or a text of several lines.
+func isPage(s subject) bool {
+	if s.place != inBody || s.name != "" {
+		return false
+	}
+	return page.MatchString(s.text) || len(s.text) >= longDocument && strings.Count(s.text, "\n") >= 3 && !breakOut.MatchString(lower(s.text))
+}
+
+// isSource reports whether a field of a body is made for code and has a page,
+// or for documents as well and has a script of SQL.
+func isSource(s subject) bool {
+	switch {
+	case s.place != inBody:
+		return false
+	case codeName.MatchString(s.name):
+		return markupStart.MatchString(s.text) && len(s.text) >= longDocument || sqlScript.MatchString(s.text)
+	}
+	return (programName.MatchString(s.name) || documentName.MatchString(s.name)) && sqlScript.MatchString(s.text)
+}
+
+// isWholeQuery reports whether a parameter that is made for one has a query
+// from its beginning to its end.
+func isWholeQuery(s subject) bool {
+	return s.place == inQuery && queryName.MatchString(s.name) && wholeQuery.MatchString(s.text) && !queryEnd.MatchString(s.text)
+}
+
 // sampleName is what browsers report of a script that they did not run.
 var sampleName = regexp.MustCompile(`(?i)(script-|^json\.(?:.*\.)?)sample$`)
 
@@ -363,13 +388,24 @@ var statement = regexp.MustCompile(`(?is)^\s*(select|insert into|update|delete f
 // humps are where a word of a name in camel case begins: rawSql.
 var humps = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
-// isProgram reports whether a field of a body is made for code and has some.
+// isProgram reports whether a field of a body is made for code and has some: it
+// begins as programs do, or has lines; in a field for documents, both.
 func isProgram(s subject) bool {
-	s.name = humps.ReplaceAllString(s.name, "${1}_$2")
-	if s.name != "" && !programName.MatchString(s.name) && !wholeCode.MatchString(s.name) && !sampleName.MatchString(s.name) && !documentName.MatchString(s.name) || breakOut.MatchString(lower(s.text)) {
+	if breakOut.MatchString(lower(s.text)) {
 		return false
 	}
-	return len(s.text) >= longDocument && (programStart.MatchString(s.text) || strings.Count(s.text, "\n") >= 2) && !documentName.MatchString(s.name) || documentName.MatchString(s.name) && programStart.MatchString(s.text) && strings.Count(s.text, "\n") >= 2 || sampleName.MatchString(s.name) || s.name != "" && statement.MatchString(s.text)
+	if sampleName.MatchString(s.name) {
+		return true
+	}
+	name := humps.ReplaceAllString(s.name, "${1}_$2")
+	begins, lines := programStart.MatchString(s.text), strings.Count(s.text, "\n") >= 2
+	switch {
+	case documentName.MatchString(name):
+		return begins && lines || statement.MatchString(s.text)
+	case name == "", programName.MatchString(name), wholeCode.MatchString(name):
+		return len(s.text) >= longDocument && (begins || lines) || name != "" && statement.MatchString(s.text)
+	}
+	return false
 }
 
 // isLong reports whether a text is a document by its size: an injection is one

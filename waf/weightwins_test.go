@@ -2,6 +2,7 @@ package waf
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"gatehouse/config"
@@ -49,6 +50,10 @@ var twins = []struct {
 	{"query", "q", "mysql select from two tables where id not in (select ...) slow", "mysql where id not in (select password from users) slow"},
 	{"form", "content", "<p>Run it:</p><pre>; cat /etc/passwd | sort</pre><p>and look</p>", "<p>Run it:</p>; cat /etc/passwd | sort<p>and look</p>"},
 	{"JSON", "html", `<p>Thanks!</p><script type="application/ld+json">{"@type":"Order","orderNumber":"100284"}</script>`, `<p>Thanks!</p><script type="text/javascript">{alert(1)}</script>`},
+	{"form", "data", `{"title":"Bob's","html":"<p>It's <b>here</b></p><img src=\"/a.png\" alt=\"L'aube\">"}`, `{"text":"<script>alert(1)</script>","text":"it's a sale today"}`},
+	{"form", "data", `{"title":"Bob's","html":"<p>It's <b>here</b></p><img src=\"/a.png\" alt=\"L'aube\">"}`, `{"code":"# a program\n# of lines\n; cat /etc/passwd; id\n<script>alert(1)</script>"}`},
+	{"form", "data", `{"title":"Bob's","html":"<p>It's <b>here</b></p><img src=\"/a.png\" alt=\"L'aube\">"}`, `["please put this here <code><img src=x onerror=alert(1)></code> many thanks friends"]`},
+	{"query", "filter", "name='O''Hara' and city='Cork'", strings.Repeat("a='b' and ", 120) + "a=' or 1=1 or '"},
 	{"cookie", "OptanonConsent", "isGpcEnabled=0&datestamp=Wed+Nov+25+2026+09%3A14%3A31+GMT%2B0100+(Central+European+Standard+Time)&version=202410.1.0&hosts=&geolocation=FR%3BIDF",
 		"isGpcEnabled=0&datestamp=x%3Bcat+/etc/passwd&version=202410.1.0&hosts=&geolocation=FR"},
 	{"cookie", "_abck", "512DC12D82A153B81655094C2D1468CA~0~YAAQxk2/hIYe8ivD+SE1YL4yhRnSxWrTABxckKVRHnCECYBJo2JUoc7~-1~-1~-1", "~0;cat /etc/passwd ~-1"},
@@ -98,6 +103,18 @@ func TestWhatLooksLikeAnAttackIsToldFromIt(t *testing.T) {
 		}
 		if jm := verdict(t, j, attack); !jm.Blocked {
 			t.Errorf("%s %s=%q passes: score %d of %d,%s", tc.place, attackField, tc.attack, jm.Score, jm.Unweighed, doubts(&jm))
+		}
+	}
+}
+
+// TestAnArgumentClearsNoPath asks for a hidden file as if an object store had
+// signed its address: anybody can write that argument.
+func TestAnArgumentClearsNoPath(t *testing.T) {
+	oneGoroutine(t)
+	j := balancedJudge(t)
+	for _, target := range []string{"/.env?X-Amz-Signature=1", "/backup/shop.sql.gz?X-Goog-Signature=1", "/%20/.env", "/a/b/raw/.git/config"} {
+		if jm := verdict(t, j, get(target)); !jm.Blocked {
+			t.Errorf("%s passes:%s", target, doubts(&jm))
 		}
 	}
 }

@@ -9,26 +9,26 @@ import (
 // imprecise are rules whose own condition says little for today's traffic.
 // Each gives the reason why a match in a subject is no finding, or nothing.
 var imprecise = map[int]func(subject) string{
+	921130: noLineBreak,
 	930100: oneStepUp,
 	930110: oneStepUp,
-	932130: shellExpression,
-	932270: opaque,
-	933135: placeholder,
-	941120: optionOfPath,
-	941130: pageOfFaces,
-	942190: quotedWords,
-	942220: wholeNumber,
-	943120: nameOfSession,
-	921130: noLineBreak,
 	930120: plainPath,
 	931100: addressOfReturn,
+	932130: shellExpression,
 	932160: plainPath,
 	932260: everydayWord,
+	932270: opaque,
+	933135: placeholder,
 	934110: addressOfReturn,
+	941120: optionOfPath,
+	941130: pageOfFaces,
 	941170: nothingRun,
 	941210: nothingRun,
 	942151: geometry,
+	942190: quotedWords,
+	942220: wholeNumber,
 	942290: operatorName,
+	943120: nameOfSession,
 }
 
 // precise are rules that no text about code sets off by chance.
@@ -249,10 +249,10 @@ func nothingRun(s subject) string {
 
 // returnName are the names of OAuth 2.0 and OpenID Connect for where a
 // browser is sent: the application only compares it with a list.
-var returnName = regexp.MustCompile(`(?i)(^|\.)((post_logout_)?redirect_ur[il]s?(\.\d+)?|callback(_ur[il])?)$`)
+var returnName = regexp.MustCompile(`(?i)(^|\.)(post_logout_)?redirect_ur[il]s?(\.\d+)?$`)
 
 // loopback is the client's own machine (RFC 8252, 7.3).
-var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/\w[\w./-]*$`)
+var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[\w./-]*)?$`)
 
 // plainAddress is an address of the web, whole or without its host, with
 // nothing that a shell takes for more than a word but the ampersands of its
