@@ -38,7 +38,7 @@ func gatewayObject() object[Gateway] {
 
 func gatewayAffinityObject() object[Gateway] {
 	return object[Gateway]{fields: []field[Gateway]{
-		key("secretFile", func(g *Gateway) *string { return &g.AffinitySecretFile }, file(), "The secret that affinity cookies are derived from, the same for all instances; none: one is made at each start."),
+		key("secretFile", func(g *Gateway) *string { return &g.AffinitySecretFile }, file(), "The secret that affinity cookies are derived from, the same for all instances; none: one is made at each start, and handed on by an upgrade."),
 	}}
 }
 

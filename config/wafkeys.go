@@ -161,7 +161,7 @@ func jsChallengeObject() object[JSChallenge] {
 	return object[JSChallenge]{fields: []field[JSChallenge]{
 		key("cookieLifetime", func(j *JSChallenge) *time.Duration { return &j.CookieLifetime }, duration(5*time.Minute, day), "How long a solution is good for.").or("30m"),
 		key("difficulty", func(j *JSChallenge) *int { return &j.Difficulty }, integer(8, 24), "Zero bits to be found; one more takes twice as long.").or("15"),
-		key("secretFile", func(j *JSChallenge) *string { return &j.SecretFile }, file(), "The secret that solutions are signed with, the same for all instances; none: one is made at each start."),
+		key("secretFile", func(j *JSChallenge) *string { return &j.SecretFile }, file(), "The secret that solutions are signed with, the same for all instances; none: one is made at each start, and handed on by an upgrade."),
 	}}
 }
 

@@ -118,7 +118,7 @@ func TestTableTellsOfTransitionsOnly(t *testing.T) {
 		defer stop()
 		c := &script{}
 		var told []string
-		w := table.Watch("a", c, Policy{Interval: 10 * time.Second}, func(s Status) {
+		w := table.Watch(Subject{Key: "a"}, c, Policy{Interval: 10 * time.Second}, func(s Status) {
 			told = append(told, s.State.String()+" "+s.Reason)
 		})
 		if s := w.Status(); s.State != Untried || !s.Usable {
@@ -153,7 +153,7 @@ func TestProbesAreSpreadAndKeepTheirInterval(t *testing.T) {
 		for i := range n {
 			c := &script{}
 			all = append(all, c)
-			table.Watch(fmt.Sprint(i), c, Policy{Interval: interval}, nil)
+			table.Watch(Subject{Key: fmt.Sprint(i), Address: fmt.Sprint(i)}, c, Policy{Interval: interval}, nil)
 		}
 		stop := run(table)
 		time.Sleep(time.Minute)
@@ -186,7 +186,7 @@ func TestAProbeThatHangsEndsWithItsTimeout(t *testing.T) {
 		stop := run(table)
 		defer stop()
 		c := &script{hang: true}
-		w := table.Watch("a", c, Policy{Interval: 10 * time.Second, Timeout: 30 * time.Second, UnhealthyThreshold: 1}, nil)
+		w := table.Watch(Subject{Key: "a"}, c, Policy{Interval: 10 * time.Second, Timeout: 30 * time.Second, UnhealthyThreshold: 1}, nil)
 		time.Sleep(firstWithin + 30*time.Second + time.Millisecond)
 		s := w.Status()
 		if s.State != Unhealthy || s.Reason != "timeout after 30s" || s.Took != 30*time.Second {
@@ -219,7 +219,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		c := &crowd{}
 		var watches []*Watch
 		for i := range 100 {
-			watches = append(watches, table.Watch(fmt.Sprint(i), c, Policy{Interval: time.Minute}, nil))
+			watches = append(watches, table.Watch(Subject{Key: fmt.Sprint(i), Address: fmt.Sprint(i)}, c, Policy{Interval: time.Minute}, nil))
 		}
 		time.Sleep(20 * time.Second)
 		if most := c.most.Load(); most != 7 {
@@ -239,7 +239,7 @@ func TestUpdateKeepsTheVerdictAndVoidsTheRunningProbe(t *testing.T) {
 		stop := run(table)
 		defer stop()
 		policy := Policy{Interval: time.Hour, Timeout: time.Hour, UnhealthyThreshold: 1}
-		w := table.Watch("a", &script{}, policy, nil)
+		w := table.Watch(Subject{Key: "a"}, &script{}, policy, nil)
 		time.Sleep(2 * time.Second)
 
 		hanging := &script{hang: true}
@@ -267,7 +267,7 @@ func TestUpdateKeepsTheVerdictAndVoidsTheRunningProbe(t *testing.T) {
 
 func TestUpdateJudgesTheUntriedByTheNewPolicy(t *testing.T) {
 	table := NewTable(Options{})
-	w := table.Watch("a", &script{}, Policy{}, nil)
+	w := table.Watch(Subject{Key: "a"}, &script{}, Policy{}, nil)
 	w.Update(&script{}, Policy{StartUnhealthy: true})
 	if w.Status().Usable {
 		t.Error("usable though the policy starts unhealthy")
@@ -280,9 +280,9 @@ func TestAWatchOfTheSameKeyBeginsWithTheStatus(t *testing.T) {
 		stop := run(table)
 		defer stop()
 		bad := &script{err: errors.New("x")}
-		old := table.Watch("a", bad, Policy{UnhealthyThreshold: 1}, nil)
+		old := table.Watch(Subject{Key: "a"}, bad, Policy{UnhealthyThreshold: 1}, nil)
 		time.Sleep(2 * time.Second)
-		next := table.Watch("a", bad, Policy{StartUnhealthy: true}, nil)
+		next := table.Watch(Subject{Key: "a"}, bad, Policy{StartUnhealthy: true}, nil)
 		if s := next.Status(); s.State != Unhealthy || s.Usable {
 			t.Errorf("%+v", s)
 		}
@@ -299,7 +299,7 @@ func TestStopCancelsTheRunningProbeAndItsResult(t *testing.T) {
 		stop := run(table)
 		defer stop()
 		c := &script{hang: true}
-		w := table.Watch("a", c, Policy{Timeout: time.Hour, UnhealthyThreshold: 1}, func(Status) { t.Error("told after Stop") })
+		w := table.Watch(Subject{Key: "a"}, c, Policy{Timeout: time.Hour, UnhealthyThreshold: 1}, func(Status) { t.Error("told after Stop") })
 		time.Sleep(2 * time.Second)
 		w.Stop()
 		w.Stop() // again does no harm
@@ -318,7 +318,7 @@ func TestRunJoinsAndGivesNoVerdictOnItsWayOut(t *testing.T) {
 		table := NewTable(Options{Concurrency: 3})
 		var watches []*Watch
 		for i := range 10 {
-			watches = append(watches, table.Watch(fmt.Sprint(i), &script{hang: true}, Policy{UnhealthyThreshold: 1, Timeout: time.Hour}, nil))
+			watches = append(watches, table.Watch(Subject{Key: fmt.Sprint(i), Address: fmt.Sprint(i)}, &script{hang: true}, Policy{UnhealthyThreshold: 1, Timeout: time.Hour}, nil))
 		}
 		stop := run(table)
 		time.Sleep(5 * time.Second)
@@ -345,7 +345,7 @@ func TestRunWaitsForWhatItStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(Options{})
 		c := &reluctant{}
-		table.Watch("a", c, Policy{Timeout: time.Hour}, nil)
+		table.Watch(Subject{Key: "a"}, c, Policy{Timeout: time.Hour}, nil)
 		stop := run(table)
 		time.Sleep(2 * time.Second)
 		stop()
@@ -358,7 +358,7 @@ func TestRunWaitsForWhatItStarted(t *testing.T) {
 func TestAStoppedWatchIsForgottenAtOnce(t *testing.T) {
 	table := NewTable(Options{})
 	for i := range 1000 {
-		w := table.Watch(fmt.Sprint(i), &script{}, Policy{Interval: 24 * time.Hour}, nil)
+		w := table.Watch(Subject{Key: fmt.Sprint(i), Address: fmt.Sprint(i)}, &script{}, Policy{Interval: 24 * time.Hour}, nil)
 		if i%2 == 0 {
 			w.Stop()
 		}
@@ -377,7 +377,7 @@ func TestRunGoesOnAfterItWasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(Options{})
 		c := &script{hang: true}
-		table.Watch("a", c, Policy{Interval: time.Second, Timeout: time.Hour}, nil)
+		table.Watch(Subject{Key: "a"}, c, Policy{Interval: time.Second, Timeout: time.Hour}, nil)
 		stop := run(table)
 		time.Sleep(2 * time.Second)
 		stop()
@@ -425,7 +425,7 @@ func TestReasonIsShortAndStable(t *testing.T) {
 }
 
 func BenchmarkStatus(b *testing.B) {
-	w := NewTable(Options{}).Watch("a", &script{}, Policy{}, nil)
+	w := NewTable(Options{}).Watch(Subject{Key: "a"}, &script{}, Policy{}, nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		if !w.Status().Usable {

@@ -28,9 +28,11 @@ type Table struct {
 	slots chan struct{}
 	wake  chan struct{} // capacity 1: the head of the queue has changed
 
-	mu    sync.Mutex
-	queue queue             // what waits for its next probe
-	byKey map[string]*Watch // the latest watch of each key
+	mu        sync.Mutex
+	queue     queue                          // what waits for its next probe
+	byKey     map[string]*Watch              // the latest watch of each key
+	byAddress map[string]map[*Watch]struct{} // all that run
+	recalled  recollection
 }
 
 // NewTable returns a table that watches nothing.
@@ -39,16 +41,17 @@ func NewTable(o Options) *Table {
 		o.Concurrency = 512
 	}
 	return &Table{
-		slots: make(chan struct{}, o.Concurrency),
-		wake:  make(chan struct{}, 1),
-		byKey: make(map[string]*Watch),
+		slots:     make(chan struct{}, o.Concurrency),
+		wake:      make(chan struct{}, 1),
+		byKey:     make(map[string]*Watch),
+		byAddress: make(map[string]map[*Watch]struct{}),
 	}
 }
 
 // Watch is one probed thing. Its status is read without a lock.
 type Watch struct {
 	table   *Table
-	key     string
+	subject Subject
 	changed func(Status)
 	status  atomic.Pointer[Status]
 
@@ -62,28 +65,30 @@ type Watch struct {
 	stopped    bool
 }
 
-// Watch adds a thing to be probed. The key is its identity: if a thing with
-// the same key is being watched, the new watch begins with its status, and
-// Lookup finds the new one.
+// Watch adds a thing to be probed. If one with the same key is being watched,
+// the new watch begins with its status, and Lookup finds the new one. Else it
+// begins with the best that other watches of the address know, if there are
+// any: what is known to be down is not tried on clients because it is to be
+// asked in another way. One success brings it back.
 //
 // changed, if not nil, is called after a probe has changed State or Usable,
 // one call at a time and with no lock held; after Stop it may be called once
 // more.
-func (t *Table) Watch(key string, c Checker, p Policy, changed func(Status)) *Watch {
+func (t *Table) Watch(about Subject, c Checker, p Policy, changed func(Status)) *Watch {
 	p = p.withDefaults()
-	w := &Watch{table: t, key: key, changed: changed, checker: c, policy: p}
+	w := &Watch{table: t, subject: about, changed: changed, checker: c, policy: p}
 	now := time.Now()
 	w.due = now.Add(rand.N(min(p.Interval, firstWithin)))
-	status := Status{Since: now}
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if before := t.byKey[key]; before != nil {
-		status = before.Status()
-	}
-	status = status.judge(p)
+	status := t.begin(about, p, now).judge(p)
 	w.status.Store(&status)
-	t.byKey[key] = w
+	t.byKey[about.Key] = w
+	if t.byAddress[about.Address] == nil {
+		t.byAddress[about.Address] = make(map[*Watch]struct{})
+	}
+	t.byAddress[about.Address][w] = struct{}{}
 	t.push(w)
 	return w
 }
@@ -143,8 +148,13 @@ func (w *Watch) Stop() {
 	if w.cancel != nil {
 		w.cancel()
 	}
-	if t.byKey[w.key] == w {
-		delete(t.byKey, w.key)
+	if t.byKey[w.subject.Key] == w {
+		delete(t.byKey, w.subject.Key)
+	}
+	same := t.byAddress[w.subject.Address]
+	delete(same, w)
+	if len(same) == 0 {
+		delete(t.byAddress, w.subject.Address)
 	}
 }
 

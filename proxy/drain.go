@@ -125,13 +125,10 @@ func (l *live) retire(b *Backend) {
 	}
 }
 
-// drainByName does what [Pool.Drain] says.
+// drainByName drains what an operator means, and returns how many that are.
 func (l *live) drainByName(name string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return 0
-	}
 	meant := 0
 	var begun []*Backend
 	for _, b := range l.order {
@@ -144,9 +141,6 @@ func (l *live) drainByName(name string) int {
 			begun = append(begun, b)
 		}
 	}
-	if meant > 0 {
-		l.drains[name] = true
-	}
 	if len(begun) > 0 {
 		l.publish()
 	}
@@ -156,13 +150,10 @@ func (l *live) drainByName(name string) int {
 	return meant
 }
 
-// undrainByName does what [Pool.Undrain] says.
+// undrainByName brings back what an operator means, and returns how many.
 func (l *live) undrainByName(name string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return 0
-	}
 	back := 0
 	for _, b := range l.order {
 		if b.drain == nil || !b.answersTo(name) {
@@ -172,29 +163,27 @@ func (l *live) undrainByName(name string) int {
 		l.resume(b)
 		back++
 	}
-	delete(l.drains, name)
 	if back > 0 {
-		l.forgetDrains()
 		l.publish()
 	}
 	return back
 }
 
-// forgetDrains drops the wishes that have been revoked by another name: all
-// that they mean is back in use. One that means nothing at present stands, as
-// the address of a name may come back.
-func (l *live) forgetDrains() {
-	for name := range l.drains {
-		meant, drained := false, false
-		for _, b := range l.order {
-			if b.answersTo(name) {
-				meant, drained = true, drained || b.drain != nil
-			}
+// drainedByName counts the members that a name means, and those of them that
+// are drained.
+func (l *live) drainedByName(name string) (meant, drained int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.order {
+		if !b.answersTo(name) {
+			continue
 		}
-		if meant && !drained {
-			delete(l.drains, name)
+		meant++
+		if b.drain != nil {
+			drained++
 		}
 	}
+	return meant, drained
 }
 
 // close does what [Pool.Close] says.

@@ -30,7 +30,6 @@ type live struct {
 	order    []*Backend            // the same in the order of configuration
 	leaving  map[identity]*Backend // no longer members, not drained yet
 	names    map[string]*lookup    // targets that are looked up, by host
-	drains   map[string]bool       // what operators have drained, as they named it
 
 	desperate bool // the members published are ejected ones, for want of others
 
@@ -48,7 +47,6 @@ func newLive(name, settings string) *live {
 		backends: make(map[identity]*Backend),
 		leaving:  make(map[identity]*Backend),
 		names:    make(map[string]*lookup),
-		drains:   make(map[string]bool),
 		cut:      make(chan struct{}),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
@@ -171,12 +169,9 @@ func (l *live) admit(id identity) *Backend {
 		b = newBackend(l, id)
 		l.attach(b)
 	}
-	for name := range l.drains {
-		if b.answersTo(name) {
-			l.beginDrain(b, operatorWish)
-			l.shut(b)
-			break
-		}
+	if l.opts.Drains.mean(b) {
+		l.beginDrain(b, operatorWish)
+		l.shut(b)
 	}
 	return b
 }
@@ -212,9 +207,10 @@ func (l *live) watch(b *Backend) {
 		b.watch.Update(checker, p.Policy)
 		return
 	}
-	key := l.name + " " + l.settings + " " + b.name + " " + b.target + " " + b.id.fingerprint
+	address := b.name + " " + b.target // one address may have two names, and be up under one of them only
+	about := health.Subject{Key: l.name + " " + l.settings + " " + address + " " + b.id.fingerprint, Address: address}
 	b.table = p.Table
-	b.watch = p.Table.Watch(key, checker, p.Policy, func(s health.Status) { l.judged(b, s) })
+	b.watch = p.Table.Watch(about, checker, p.Policy, func(s health.Status) { l.judged(b, s) })
 }
 
 func (b *Backend) unwatch() {

@@ -38,6 +38,10 @@ type Options struct {
 	Drain          time.Duration // what requests in flight to a removed or drained backend have left; if zero, nothing
 	Ejection       config.Ejection
 
+	// Drains is what operators have drained; the pools of a process share
+	// it. If nil, nothing is.
+	Drains *Drains
+
 	// AffinitySecret is what tokens are derived from. Instances that share
 	// it agree. If empty, there are no tokens.
 	AffinitySecret []byte
@@ -106,6 +110,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Drains == nil {
+		o.Drains = NewDrains()
 	}
 	o.Logger = o.Logger.With("pool", o.Name, "settings", o.Settings)
 }

@@ -123,16 +123,6 @@ func (p *Pool) ByToken(token []byte) *Backend {
 	return p.live.members.Load().tokens[string(token)]
 }
 
-// Drain takes backends out of use by an operator's wish: no new requests, and
-// what is in flight has the drain time to end. name is a backend's Name, its
-// address without port, or a target as configured, with or without port. The
-// wish outlives reloads and lookups until Undrain. Drain returns how many
-// backends it means, 0 if there is none of the name.
-func (p *Pool) Drain(name string) int { return p.live.drainByName(name) }
-
-// Undrain revokes Drain, and returns how many backends came back to use.
-func (p *Pool) Undrain(name string) int { return p.live.undrainByName(name) }
-
 // Status returns the state of every backend, also of those that are leaving,
 // and of the names.
 func (p *Pool) Status() Status { return p.live.statusOf() }

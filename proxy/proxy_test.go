@@ -111,6 +111,7 @@ func options(hosts ...string) Options {
 		Targets:     targets(hosts...),
 		DefaultPort: 80,
 		Drain:       30 * time.Second,
+		Drains:      NewDrains(),
 		Logger:      slog.New(slog.DiscardHandler),
 	}
 }
@@ -125,6 +126,13 @@ func commit(t *testing.T, o Options, prev *Pool) *Pool {
 	}
 	p.Commit()
 	return p
+}
+
+func drainNamed(p *Pool, name string) int { return p.opts.Drains.Drain(name, p) }
+
+func undrain(p *Pool, name string) int {
+	back, _ := p.opts.Drains.Undrain(name, p)
+	return back
 }
 
 func closePool(t *testing.T, p *Pool) {
@@ -208,7 +216,7 @@ func TestPickErrorsSayWhy(t *testing.T) {
 		}{
 			{"no targets", options(), nil, ErrEmpty, "pool is empty"},
 			{"name not found", unresolved, nil, ErrUnresolved, "name not resolved yet: app.internal: no such host (and 1 more)"},
-			{"drained", options("10.0.0.4"), func(p *Pool) *Backend { p.Drain("10.0.0.4"); synctest.Wait(); return nil }, ErrUnusable, "no healthy member: 1 draining"},
+			{"drained", options("10.0.0.4"), func(p *Pool) *Backend { drainNamed(p, "10.0.0.4"); synctest.Wait(); return nil }, ErrUnusable, "no healthy member: 1 draining"},
 			{"full", limited, func(p *Pool) *Backend { acquire(t, p); return nil }, ErrBusy, "all members at maxConnections"},
 			{"nobody else", options("10.0.0.4"), func(p *Pool) *Backend { return one(t, p, "10.0.0.4:80") }, ErrNoOther, "no other healthy member"},
 			{"closed", options("10.0.0.4"), func(p *Pool) *Backend { closePool(t, p); return nil }, ErrClosed, "pool is closed"},
@@ -447,11 +455,11 @@ func TestTokensSurviveReloadAndGrowthAndFollowTheSecret(t *testing.T) {
 	if p.ByToken(token) != b {
 		t.Error("lost when the pool grew")
 	}
-	p.Drain("10.0.0.4")
+	drainNamed(p, "10.0.0.4")
 	if p.ByToken(token) != nil {
 		t.Error("leads to a drained backend")
 	}
-	p.Undrain("10.0.0.4")
+	undrain(p, "10.0.0.4")
 	if p.ByToken(token) != b {
 		t.Error("lost by undrain")
 	}
@@ -628,10 +636,10 @@ func TestOperatorsDrainAndUndrain(t *testing.T) {
 		p := commit(t, o, nil)
 		b := one(t, p, "10.0.0.4:80")
 		b.Begin()
-		if n := p.Drain("10.9.9.9:80"); n != 0 {
+		if n := drainNamed(p, "10.9.9.9:80"); n != 0 {
 			t.Errorf("an unknown name means %d backends", n)
 		}
-		if n := p.Drain("10.0.0.4:80"); n != 1 {
+		if n := drainNamed(p, "10.0.0.4:80"); n != 1 {
 			t.Errorf("the name means %d backends", n)
 		}
 		synctest.Wait()
@@ -649,7 +657,7 @@ func TestOperatorsDrainAndUndrain(t *testing.T) {
 		}
 		p = commit(t, o, p)
 		wantServing(t, p, "10.0.0.5:80")
-		if n := p.Undrain("10.0.0.4"); n != 1 {
+		if n := undrain(p, "10.0.0.4"); n != 1 {
 			t.Errorf("%d came back", n)
 		}
 		wantServing(t, p, "10.0.0.4:80", "10.0.0.5:80")
@@ -674,9 +682,9 @@ func TestChangesOfMindLeaveNothingBehind(t *testing.T) {
 		b.Begin()
 		before := runtime.NumGoroutine()
 		for range 100 {
-			p.Drain("10.0.0.4")
+			drainNamed(p, "10.0.0.4")
 			synctest.Wait()
-			p.Undrain("10.0.0.4")
+			undrain(p, "10.0.0.4")
 		}
 		synctest.Wait()
 		if after := runtime.NumGoroutine(); after > before+20 { // other tests may have left some that end
@@ -694,14 +702,14 @@ func TestADrainedNameStaysDrainedAtNewAddresses(t *testing.T) {
 		o.Resolver = z
 		p := commit(t, o, nil)
 		synctest.Wait()
-		p.Drain("app.internal:80")
+		drainNamed(p, "app.internal:80")
 		z.set("app.internal", "10.0.0.5")
 		time.Sleep(time.Minute)
 		wantServing(t, p, "10.0.0.9:80")
 		if s := stateOf(t, p, "10.0.0.5:80"); s.State != Drained {
 			t.Errorf("%+v", s)
 		}
-		p.Undrain("app.internal")
+		undrain(p, "app.internal")
 		wantServing(t, p, "10.0.0.5:80", "10.0.0.9:80")
 		closePool(t, p)
 	})
@@ -1138,9 +1146,9 @@ func TestRandomReloadsUnderLoad(t *testing.T) {
 			}
 			z.set("app.internal", []string{"10.1.0.1", "10.1.0.2", "10.1.0.3"}[:1+random.IntN(3)]...)
 			v.set("10.0.0.2:80", []error{nil, errors.New("x")}[random.IntN(2)])
-			current.Load().Drain("10.0.0.3")
+			drainNamed(current.Load(), "10.0.0.3")
 			time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
-			current.Load().Undrain("10.0.0.3")
+			undrain(current.Load(), "10.0.0.3")
 		}
 		close(stop)
 		clients.Wait()
@@ -1229,4 +1237,90 @@ func BenchmarkAcquire(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A member that is known to be down is not tried on clients because its
+// settings were changed or renamed.
+func TestAVerdictOutlivesChangedSettings(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"another Host":     func(o *Options) { o.Fingerprint = "shop.example" },
+		"renamed settings": func(o *Options) { o.Settings = "renamed" },
+		"renamed pool":     func(o *Options) { o.Name = "renamed" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				table := health.NewTable(health.Options{})
+				defer runTable(table)()
+				v := &verdict{bad: map[string]error{"10.0.0.4:80": errors.New("connect refused")}}
+				o := options("10.0.0.4", "10.0.0.5")
+				o.Probe = v.probe(table)
+				old := commit(t, o, nil)
+				time.Sleep(25 * time.Second)
+				wantServing(t, old, "10.0.0.5:80")
+				change(&o)
+				prev := old
+				if o.Name != "shop" || o.Settings != "plain" {
+					prev = nil
+				}
+				p := commit(t, o, prev)
+				wantServing(t, p, "10.0.0.5:80")
+				closePool(t, old)
+				v.set("10.0.0.4:80", nil)
+				time.Sleep(11 * time.Second)
+				wantServing(t, p, "10.0.0.4:80", "10.0.0.5:80")
+				closePool(t, p)
+			})
+		})
+	}
+}
+
+func TestADrainOutlivesTheNamesOfPoolsAndSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options("10.0.0.4", "10.0.0.5")
+		old := commit(t, o, nil)
+		other := options("10.0.0.4", "10.0.0.6")
+		other.Name, other.Drains = "other", o.Drains
+		second := commit(t, other, nil)
+		if n := o.Drains.Drain("10.0.0.4:80", old, second); n != 2 {
+			t.Errorf("the name means %d backends", n)
+		}
+		if n := o.Drains.Drain("10.9.9.9", old, second); n != 0 || !slices.Equal(o.Drains.Names(), []string{"10.0.0.4:80"}) {
+			t.Errorf("an unknown name means %d, in force are %q", n, o.Drains.Names())
+		}
+		o.Settings = "renamed"
+		o.Drains = NewDrains(o.Drains.Names()...) // as the next process has it
+		p := commit(t, o, nil)
+		wantServing(t, p, "10.0.0.5:80")
+		if back, known := o.Drains.Undrain("10.0.0.4:80", p); back != 1 || !known {
+			t.Errorf("%d came back, known: %t", back, known)
+		}
+		wantServing(t, p, "10.0.0.4:80", "10.0.0.5:80")
+		for _, p := range []*Pool{old, second, p} {
+			closePool(t, p)
+		}
+	})
+}
+
+// While one pool still has a member drained by a name, the name stands.
+func TestADrainIsForgottenWhenAllItMeansIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{names: map[string][]string{"app.internal": {"10.0.0.4", "10.0.0.5"}}}
+		o := options("app.internal")
+		o.Resolver = z
+		first := commit(t, o, nil)
+		o.Name = "other"
+		second := commit(t, o, nil)
+		synctest.Wait()
+		o.Drains.Drain("app.internal", first, second)
+		o.Drains.Undrain("10.0.0.4", first, second)
+		if got := o.Drains.Names(); len(got) != 1 {
+			t.Errorf("in force after one of two: %q", got)
+		}
+		o.Drains.Undrain("10.0.0.5", first, second)
+		if got := o.Drains.Names(); len(got) != 0 {
+			t.Errorf("in force after both: %q", got)
+		}
+		closePool(t, first)
+		closePool(t, second)
+	})
 }

@@ -19,6 +19,7 @@ import (
 	"gatehouse/internal/daemon"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
+	"gatehouse/proxy"
 	"gatehouse/proxy/l7"
 	"gatehouse/waf/bot"
 )
@@ -43,6 +44,7 @@ type app struct {
 	wafLog   *telemetry.AccessLog
 	gateway  *l7.Gateway
 	health   *health.Table
+	drains   *proxy.Drains
 	tickets  *tlscert.Tickets
 	upgrader *daemon.Upgrader // nil in check and explain
 	secret   [32]byte         // for affinity cookies when none is configured
@@ -56,7 +58,7 @@ type app struct {
 
 // newApp makes a process that has no configuration yet.
 func newApp(log *slog.Logger, src source) *app {
-	a := &app{log: log, source: src, health: health.NewTable(health.Options{}), tickets: tlscert.NewTickets(0),
+	a := &app{log: log, source: src, health: health.NewTable(health.Options{}), drains: proxy.NewDrains(), tickets: tlscert.NewTickets(0),
 		metrics: telemetry.NewMetrics(telemetry.MetricsOptions{Version: version}),
 		current: &running{}, ids: map[int]bool{}}
 	rand.Read(a.secret[:])

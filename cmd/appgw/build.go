@@ -570,7 +570,7 @@ func (b *build) poolOptions(c *config.BackendPool, s *config.BackendSettings, ba
 	return proxy.Options{
 		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s, b.caDigests[s.Name]),
 		Targets: c.Targets, DefaultPort: s.Port, Balance: c.Balance, Resolve: c.Resolve,
-		MaxConnections: s.MaxConnections, Drain: s.Drain, Ejection: s.Ejection,
+		MaxConnections: s.MaxConnections, Drain: s.Drain, Ejection: s.Ejection, Drains: b.app.drains,
 		AffinitySecret: b.secret, Logger: b.app.log,
 		Attach: func(m *proxy.Backend) io.Closer {
 			return gateway.NewTransport(m, tlsFor(backendTLS, s, m.Target()))

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -93,22 +96,28 @@ func (a *app) addEndpoints(s *admin.Server, d *daemon.Daemon) {
 		return map[string]string{"outcome": "upgraded"}, nil
 	})
 	s.Get("/backends", "state of every backend", func(*http.Request) (any, error) { return a.running().poolStatus(), nil })
-	s.Post("/drain", "take a backend out of use: backend=ADDRESS", a.backendAction((*proxy.Pool).Drain))
-	s.Post("/undrain", "bring a drained backend back: backend=ADDRESS", a.backendAction((*proxy.Pool).Undrain))
+	s.Post("/drain", "take a backend out of use: backend=ADDRESS", a.backendAction(func(name string, pools []*proxy.Pool) (int, bool) {
+		n := a.drains.Drain(name, pools...)
+		return n, n > 0
+	}))
+	s.Post("/undrain", "bring a drained backend back: backend=ADDRESS", a.backendAction(func(name string, pools []*proxy.Pool) (int, bool) {
+		return a.drains.Undrain(name, pools...)
+	}))
 }
 
-// backendAction makes an endpoint of what is done to a named backend.
-func (a *app) backendAction(do func(*proxy.Pool, string) int) admin.Func {
+// backendAction makes an endpoint of what is done to a named backend: do tells
+// how many it changed, and whether the name meant anything to it.
+func (a *app) backendAction(do func(name string, pools []*proxy.Pool) (int, bool)) admin.Func {
 	return func(r *http.Request) (any, error) {
 		name := r.FormValue("backend")
 		if name == "" {
 			return nil, &admin.Error{Status: 400, Err: fmt.Errorf("backend=ADDRESS is missing")}
 		}
-		n := 0
-		for _, p := range a.running().pools {
-			n += do(p, name)
+		if a.upgrader.Handing() {
+			return nil, &admin.Error{Status: 409, Err: errors.New("a new process is taking over and would not hear of it; try again when it has")}
 		}
-		if n == 0 && !a.knows(name) {
+		n, known := do(name, slices.Collect(maps.Values(a.running().pools)))
+		if n == 0 && !known && !a.knows(name) {
 			return nil, &admin.Error{Status: 404, Err: fmt.Errorf("no backend is called %q; `appgw backends` lists them", name)}
 		}
 		return map[string]int{"backends": n}, nil

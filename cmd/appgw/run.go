@@ -50,6 +50,8 @@ func serve(ctx context.Context, src source, started func(*config.Gateway)) error
 	if a.upgrader, err = daemon.NewUpgrader(); err != nil {
 		return err
 	}
+	a.upgrader.Word = a.bequeath
+	a.inherit(a.upgrader.Inheritance())
 	reloader := &daemon.Reloader{Apply: a.apply, Known: a.own(nil), OnResult: a.reloaded}
 	if err := reloader.Reload(ctx, "start"); err != nil {
 		return startError(err)

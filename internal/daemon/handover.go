@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +22,9 @@ import (
 // The handover, over a unix stream socket pair that the new process finds at
 // the descriptor named by handoverVar, one line each:
 //
-//	old -> new   {"sockets":[{"network":"tcp","address":":80"}, ...]}
-//	             the sockets are the descriptors that follow, in that order
+//	old -> new   {"sockets":[{"network":"tcp","address":":80"}, ...],"word":"..."}
+//	             the sockets are the descriptors that follow, in that order;
+//	             the word is what else the old process wants known, in base64
 //	new -> old   ready
 //	old -> new   yours    the old process accepts no more, or
 //	             abort    it gave up waiting and goes on itself
@@ -42,7 +42,7 @@ const (
 	// maxHanded bounds the sockets of a handover.
 	maxHanded = 1 << 16
 	// maxManifest bounds the first line.
-	maxManifest = 16 << 20
+	maxManifest = 32 << 20
 	// answerTimeout bounds the steps that need no work from the other side.
 	answerTimeout = 10 * time.Second
 	// endGrace is how long a new process that was not ready in time has to
@@ -52,24 +52,21 @@ const (
 
 // manifest is the first line of a handover.
 type manifest struct {
-	Sockets []key `json:"sockets"`
+	Sockets []key  `json:"sockets"`
+	Word    []byte `json:"word,omitempty"`
 }
 
-// parseManifest decodes the first line of a handover.
-func parseManifest(line []byte) ([]key, error) {
-	var m manifest
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
+// parseManifest decodes the first line of a handover. What it has beyond that
+// is for newer processes.
+func parseManifest(line []byte) (*manifest, error) {
+	m := new(manifest)
+	if err := json.Unmarshal(line, m); err != nil {
 		return nil, fmt.Errorf("list of sockets: %w", err)
-	}
-	if d.More() {
-		return nil, errors.New("list of sockets: more than one value")
 	}
 	if len(m.Sockets) > maxHanded {
 		return nil, fmt.Errorf("list of sockets: %d entries, more than %d", len(m.Sockets), maxHanded)
 	}
-	return m.Sockets, nil
+	return m, nil
 }
 
 // handed is an inherited socket that nobody has asked for yet.
@@ -127,37 +124,38 @@ func (p *peer) receive(ctx context.Context) ([]byte, error) {
 	return nil, err
 }
 
-// receive takes over the sockets that came with the descriptor fd.
-func receive(fd string) (*peer, []handed, error) {
+// receive takes over the sockets that came with the descriptor fd, and the
+// word that came with them.
+func receive(fd string) (*peer, []handed, []byte, error) {
 	n, err := strconv.ParseUint(fd, 10, 20)
 	if err != nil || n <= 2 {
-		return nil, nil, fmt.Errorf("%s=%q: not a descriptor", handoverVar, fd)
+		return nil, nil, nil, fmt.Errorf("%s=%q: not a descriptor", handoverVar, fd)
 	}
 	syscall.CloseOnExec(int(n))
 	p, err := newPeer(os.NewFile(uintptr(n), "handover"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s=%s: %w", handoverVar, fd, err)
+		return nil, nil, nil, fmt.Errorf("%s=%s: %w", handoverVar, fd, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	line, err := p.receive(ctx)
 	if err != nil {
 		p.conn.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	keys, err := parseManifest(line)
+	m, err := parseManifest(line)
 	if err != nil {
 		p.conn.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	all := make([]handed, len(keys))
-	for i, k := range keys {
+	all := make([]handed, len(m.Sockets))
+	for i, k := range m.Sockets {
 		fd := int(n) + 1 + i
 		// They came without the flag, and a child of ours must not hold them.
 		syscall.CloseOnExec(fd)
 		all[i] = handed{key: k, file: os.NewFile(uintptr(fd), k.Network+" "+k.Address)}
 	}
-	return p, all, nil
+	return p, all, m.Word, nil
 }
 
 // Ready says that this process serves: it closes inherited sockets that
@@ -295,6 +293,12 @@ func (u *Upgrader) handOver(ctx context.Context, keys []key, files []*os.File) (
 	if timeout == 0 {
 		timeout = time.Minute
 	}
+	var word []byte
+	if u.Word != nil {
+		if word = u.Word(); len(word) > MaxWord {
+			return 0, fmt.Errorf("%d bytes for the new process to know, more than %d", len(word), MaxWord)
+		}
+	}
 	c, err := u.start(files)
 	if err != nil {
 		return 0, err
@@ -303,7 +307,7 @@ func (u *Upgrader) handOver(ctx context.Context, keys []key, files []*os.File) (
 	pid := c.cmd.Process.Pid
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not ready within %v", timeout))
 	defer cancel()
-	if err := c.awaitReady(ctx, keys); err != nil {
+	if err := c.awaitReady(ctx, manifest{Sockets: keys, Word: word}); err != nil {
 		return 0, c.end(err)
 	}
 	if u.announce != nil {
@@ -381,9 +385,10 @@ func childEnv(env []string) []string {
 	return append(out, handoverVar+"=3") // the first of ExtraFiles
 }
 
-// awaitReady tells the new process its sockets and waits until it serves.
-func (c *child) awaitReady(ctx context.Context, keys []key) error {
-	line, err := json.Marshal(manifest{Sockets: keys})
+// awaitReady tells the new process what it takes over and waits until it
+// serves.
+func (c *child) awaitReady(ctx context.Context, m manifest) error {
+	line, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,23 +131,24 @@ func TestCloseLeavesTheSocketOfASuccessor(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"sockets":[{"network":"tcp","address":":80"},{"network":"unix","address":"/run/s"}]}`))
 	f.Add([]byte(`{"sockets":[]}`))
+	f.Add([]byte(`{"sockets":[],"word":"eyJhIjoxfQ==","later":true}`))
 	f.Add([]byte(`{"sockets":[]}{}`))
 	f.Add([]byte(`{"sockets":[{"fd":3}]}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		keys, err := parseManifest(line)
+		m, err := parseManifest(line)
 		if err != nil {
 			return
 		}
-		if len(keys) > maxHanded {
-			t.Fatalf("%d sockets", len(keys))
+		if len(m.Sockets) > maxHanded {
+			t.Fatalf("%d sockets", len(m.Sockets))
 		}
-		again, err := json.Marshal(manifest{Sockets: keys})
+		again, err := json.Marshal(m)
 		if err != nil || bytes.ContainsRune(again, '\n') {
 			t.Fatalf("%q, %v", again, err)
 		}
-		if back, err := parseManifest(again); err != nil || !reflect.DeepEqual(keys, back) {
-			t.Fatalf("%v became %v, %v", keys, back, err)
+		if back, err := parseManifest(again); err != nil || !slices.Equal(m.Sockets, back.Sockets) || !bytes.Equal(m.Word, back.Word) {
+			t.Fatalf("%v became %v, %v", m, back, err)
 		}
 	})
 }

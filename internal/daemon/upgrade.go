@@ -26,6 +26,11 @@ type Upgrader struct {
 	// one minute.
 	Timeout time.Duration
 
+	// Word, if not nil, returns what the new process is told beside the
+	// sockets, at most MaxWord bytes: it finds them with Inheritance. It is
+	// called once an upgrade is under way.
+	Word func() []byte
+
 	path    string // the binary, as it is to be found on disk
 	pathErr error  // why that is not known
 	args    []string
@@ -36,6 +41,7 @@ type Upgrader struct {
 
 	mu        sync.Mutex // guards what follows
 	inherited []handed   // not yet taken
+	heard     []byte     // the Word of the old process
 	open      map[*socket]struct{}
 	parent    *peer // the process that waits for this one; nil: none, or it has let go
 	handing   bool  // an Upgrade is under way
@@ -55,6 +61,9 @@ type key struct {
 	Network string `json:"network"`
 	Address string `json:"address"`
 }
+
+// MaxWord bounds the Word of an Upgrader, in bytes.
+const MaxWord = 16 << 20
 
 // ErrHandedOver is returned for what is asked of a process whose sockets
 // belong to a newer one.
@@ -77,7 +86,7 @@ func NewUpgrader() (*Upgrader, error) {
 		return nil, err
 	}
 	var err error
-	if u.parent, u.inherited, err = receive(fd); err != nil {
+	if u.parent, u.inherited, u.heard, err = receive(fd); err != nil {
 		return nil, fmt.Errorf("taking over from the old process: %w", err)
 	}
 	return u, nil
@@ -118,6 +127,22 @@ func (u *Upgrader) Inherited() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.parent != nil
+}
+
+// Inheritance is the Word of the process that started this one; nil if there
+// is none.
+func (u *Upgrader) Inheritance() []byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.heard
+}
+
+// Handing tells whether an upgrade is under way or done: what this process is
+// told now, the new one may not hear of.
+func (u *Upgrader) Handing() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.handing || u.gone
 }
 
 // Listen is a ListenFunc: it takes an inherited socket if there is one, to

@@ -42,6 +42,12 @@ func serveForTest(dir string) error {
 		return err
 	}
 	u.Timeout = 20 * time.Second
+	// Each process tells the next its id, after what it was told itself.
+	word := strings.TrimPrefix(string(u.Inheritance())+","+strconv.Itoa(os.Getpid()), ",")
+	u.Word = func() []byte { return []byte(word) }
+	if err := os.WriteFile(filepath.Join(dir, "word"), []byte(word), 0o600); err != nil {
+		return err
+	}
 	failure, _ := os.ReadFile(filepath.Join(dir, "fail"))
 	stuck := &echo{ready: make(chan struct{})}
 	d := &Daemon{Log: textLog(os.Stderr), Upgrader: u}
@@ -414,6 +420,12 @@ func TestNoConnectionIsLostAcrossUpgrades(t *testing.T) {
 	if s.ask("unix", path) != s.pid {
 		t.Error("the unix socket was not handed over")
 	}
+	// Each heard what the one before it had to tell.
+	word, err := os.ReadFile(filepath.Join(s.dir, "word"))
+	told := strings.Split(string(word), ",")
+	if err != nil || len(told) != upgrades+1 || told[upgrades] != strconv.Itoa(s.pid) {
+		t.Errorf("the processes told one another %q, %v", told, err)
+	}
 	s.stop()
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the last process left the unix socket: %v", err)
@@ -695,7 +707,7 @@ func TestHandoverDescriptorFromOutsideIsChecked(t *testing.T) {
 	fd := strconv.Itoa(int(dupFd(t, file)))
 	file.Close()
 	for _, v := range []string{"", "x", "-1", "0", "2", "99999999", "1048575", fd} {
-		if _, _, err := receive(v); err == nil {
+		if _, _, _, err := receive(v); err == nil {
 			t.Errorf("receive(%q) succeeded", v)
 		}
 	}
@@ -724,16 +736,16 @@ func TestInheritedSocketsAreClosedOnExec(t *testing.T) {
 		}
 	}
 	theirs.Close()
-	if _, err := ours.WriteString(`{"sockets":[{"network":"tcp","address":":80"}]}` + "\n"); err != nil {
+	if _, err := ours.WriteString(`{"sockets":[{"network":"tcp","address":":80"}],"word":"aGVsbG8="}` + "\n"); err != nil {
 		t.Fatal(err)
 	}
-	p, all, err := receive(strconv.Itoa(at))
+	p, all, word, err := receive(strconv.Itoa(at))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.conn.Close()
-	if len(all) != 1 || all[0].key != (key{"tcp", ":80"}) {
-		t.Fatalf("received %v", all)
+	if len(all) != 1 || all[0].key != (key{"tcp", ":80"}) || string(word) != "hello" {
+		t.Fatalf("received %v, %q", all, word)
 	}
 	defer all[0].file.Close()
 	if flags, err := unix.FcntlInt(at+1, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {

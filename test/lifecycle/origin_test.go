@@ -25,6 +25,7 @@ type origin struct {
 	requests atomic.Int64 // begun
 	probes   atomic.Int64 // of those, for /probe
 	inFlight atomic.Int64
+	sick     atomic.Bool   // probes are answered with 503
 	release  chan struct{} // closed: requests for /held are answered
 }
 
@@ -40,10 +41,14 @@ func newOrigin(t *testing.T) *origin {
 }
 
 func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
+	o.requests.Add(1)
 	if r.URL.Path == "/probe" {
 		o.probes.Add(1)
+		if o.sick.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 	}
-	o.requests.Add(1)
 	o.inFlight.Add(1)
 	defer o.inFlight.Add(-1)
 	n, err := io.Copy(io.Discard, r.Body)

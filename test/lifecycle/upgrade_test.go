@@ -72,6 +72,62 @@ func TestUpgradesUnderLoadLoseNothing(t *testing.T) {
 	}
 }
 
+// What is not in the configuration is told to the new process: which members are down, which are drained, and the secret of
+// affinity cookies.
+func TestANewProcessKnowsWhatTheOldOneKnew(t *testing.T) {
+	g := newGateway(t)
+	g.own()
+	well, other, sick, drained := newOrigin(t), newOrigin(t), newOrigin(t), newOrigin(t)
+	sick.sick.Store(true)
+	p := newPlan(g, well, other, sick, drained)
+	p.settings = ", affinity: {enabled: true}"
+	g.start(strings.ReplaceAll(p.text(), "interval: 2s", "interval: 1s"))
+	g.becomes(sick.addr, "unhealthy")
+	if code, out := g.command("drain", drained.addr); code != 0 {
+		t.Fatalf("drain: status %d: %s", code, out)
+	}
+	once := func(cookie string) *testkit.Response {
+		t.Helper()
+		c := testkit.Dial(t, g.plain)
+		c.Send("GET /a HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n" + cookie + "\r\n")
+		r := c.ReadResponse("GET")
+		if r.StatusCode != 200 {
+			t.Errorf("%q: %s", cookie, r.Status)
+		}
+		return r
+	}
+	first := once("")
+	if len(first.Cookies()) == 0 {
+		t.Fatal("no cookie")
+	}
+	cookie := "Cookie: " + first.Cookies()[0].Name + "=" + first.Cookies()[0].Value + "\r\n"
+	away := other // whom the cookie does not lead to
+	if other.requests.Load()-other.probes.Load() > 0 {
+		away = well
+	}
+	for range 2 { // what was handed over once can be handed over again
+		g.upgrade()
+		quiet(t, sick, func() {
+			quiet(t, drained, func() {
+				for range 20 {
+					once("")
+				}
+			})
+		})
+		quiet(t, away, func() {
+			for range 5 {
+				once(cookie)
+			}
+		})
+	}
+	if code, out := g.command("undrain", drained.addr); code != 0 {
+		t.Fatalf("undrain: status %d: %s", code, out)
+	}
+	sick.sick.Store(false)
+	g.becomes(sick.addr, "healthy")
+	g.becomes(drained.addr, "healthy")
+}
+
 // What cannot serve does not take over: the old process goes on and says why.
 func TestUpgradeToWhatCannotServeLeavesTheOldProcess(t *testing.T) {
 	g := newGateway(t)
