@@ -254,12 +254,21 @@ func checkSegment(b []byte, more, encodedSlash bool) error {
 
 // withoutParams is the segment up to its first parameter.
 func withoutParams(b []byte) []byte {
-	for _, semicolon := range [...]string{";", "%3B"} {
-		if at := bytes.Index(b, []byte(semicolon)); at >= 0 {
-			b = b[:at]
-		}
+	if at := ParamsAt(b); at >= 0 {
+		return b[:at]
 	}
 	return b
+}
+
+// ParamsAt is where in a canonical path the parameters of a segment begin: the
+// first semicolon, encoded or not, or -1. Java servers take "/a;x/b" for
+// "/a/b", others take it as it is (RFC 3986 3.3 leaves it to them).
+func ParamsAt(path []byte) int {
+	plain, encoded := bytes.IndexByte(path, ';'), bytes.Index(path, []byte("%3B"))
+	if plain < 0 || encoded >= 0 && encoded < plain {
+		return encoded
+	}
+	return plain
 }
 
 func isDots(b []byte) bool { return string(b) == "." || string(b) == ".." }

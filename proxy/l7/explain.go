@@ -104,7 +104,11 @@ func (e *explainer) explainTarget(path []byte) {
 	l := e.f.listener
 	t, why := l.Target, "the rule is basic"
 	if l.Paths != nil {
-		t = l.Paths.Find(path)
+		var ambiguous bool
+		if t, ambiguous = l.Paths.Find(path); ambiguous {
+			e.add("rule", errPathParams.Error(), "refused: 400")
+			return
+		}
 		why = "no path pattern matches: the path map's default"
 	}
 	if t == nil {

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -260,13 +261,18 @@ func (f *flow) pathOptions() httpmsg.PathOptions {
 	}
 }
 
+// errPathParams refuses a path whose reading would decide what rules apply.
+var errPathParams = errors.New("path parameter (;) makes the path match another path rule than without it")
+
 // route chooses the target.
 func (f *flow) route() bool {
-	switch l := f.listener; {
-	case l.Paths != nil:
-		f.target = l.Paths.Find(f.req.Bytes(f.req.Path))
-	default:
-		f.target = l.Target
+	f.target = f.listener.Target
+	if m := f.listener.Paths; m != nil {
+		var ambiguous bool
+		if f.target, ambiguous = m.Find(f.req.Bytes(f.req.Path)); ambiguous {
+			f.refuse(400, errPathParams.Error(), telemetry.ErrorInfoRequestURIInvalid)
+			return false
+		}
 	}
 	if f.target == nil {
 		f.refuse(404, "no rule is bound to the listener", "")

@@ -10,6 +10,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/internal/cidr"
 	"gatehouse/internal/testkit"
+	"gatehouse/proxy"
 )
 
 func echoOf(t *testing.T, g *gateway, send string) testkit.EchoReply {
@@ -248,7 +249,7 @@ func TestAffinity(t *testing.T) {
 	if v, _ := cookieOf(r, name); v == "" || v == token || testkit.DecodeEcho(t, r.Content).Backend == pinned {
 		t.Errorf("not pinned anew: %q", r.Values("Set-Cookie"))
 	}
-	g.pool.Drain(pinned)
+	proxy.NewDrains().Drain(pinned, g.pool)
 	if r = ask(t, c, get("/", "Cookie: "+name+"="+token), 200); len(r.Values("Set-Cookie")) != 1 {
 		t.Error("a drained member keeps its clients")
 	}

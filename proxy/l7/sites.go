@@ -2,21 +2,23 @@ package l7
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 	"strings"
 )
 
 // Sites are the listeners that share an address, found by host name. The cost
 // of a lookup does not grow with their number: exact names and *.suffix names
-// are found by hashing, once for each label of the host.
+// are found by hashing, once for each label of the host; other wildcards by
+// hashing what stands before their first and after their last wildcard.
 //
 // A rule with a priority wins over every rule with a larger one and over
 // rules without; among rules without a priority the exact name wins, then the
 // longest wildcard, then the listener without host names.
 type Sites struct {
 	exact    map[string]*site
-	suffix   map[string]*site // "*.example.org" under "example.org"
-	patterns []pattern        // other wildcards, best first
+	suffix   map[string]*site     // "*.example.org" under "example.org"
+	patterns map[string]*patterns // other wildcards, by the labels after the last one
 	any      *site
 	first    *Listener // for what happens before a host is known
 }
@@ -46,6 +48,13 @@ func (r rank) less(o rank) bool {
 	return r.length < o.length
 }
 
+// patterns are wildcards that end in the same labels, by the text before the
+// first wildcard.
+type patterns struct {
+	heads   map[string][]pattern // best first
+	lengths []int                // of the heads, each once
+}
+
 type pattern struct {
 	text string
 	site *site
@@ -53,7 +62,7 @@ type pattern struct {
 
 // NewSites makes an empty table; Add fills it while it is built.
 func NewSites() *Sites {
-	return &Sites{exact: map[string]*site{}, suffix: map[string]*site{}}
+	return &Sites{exact: map[string]*site{}, suffix: map[string]*site{}, patterns: map[string]*patterns{}}
 }
 
 // Add adds a listener under its host names, in lower case; none means any.
@@ -87,10 +96,43 @@ func (s *Sites) addHost(l *Listener, h string) {
 		s.suffix[rest] = better(s.suffix[rest], st)
 		return
 	}
-	s.patterns = append(s.patterns, pattern{h, st})
-	sort.SliceStable(s.patterns, func(i, j int) bool {
-		return s.patterns[i].site.rank.less(s.patterns[j].site.rank)
-	})
+	s.addPattern(pattern{h, st})
+}
+
+func (s *Sites) addPattern(p pattern) {
+	head := p.text[:strings.IndexAny(p.text, "*?")]
+	tail := p.text[strings.LastIndexAny(p.text, "*?")+1:]
+	_, tail, _ = strings.Cut(tail, ".") // whole labels only
+	group := s.patterns[tail]
+	if group == nil {
+		group = &patterns{heads: map[string][]pattern{}}
+		s.patterns[tail] = group
+	}
+	same := append(group.heads[head], p)
+	sort.SliceStable(same, func(i, j int) bool { return same[i].site.rank.less(same[j].site.rank) })
+	group.heads[head] = same
+	if !slices.Contains(group.lengths, len(head)) {
+		group.lengths = append(group.lengths, len(head))
+	}
+}
+
+// best is the best site of a host among the patterns, or so far.
+func (g *patterns) best(host []byte, so *site) *site {
+	for _, n := range g.lengths {
+		if n > len(host) {
+			continue
+		}
+		for _, p := range g.heads[string(host[:n])] {
+			if so != nil && !p.site.rank.less(so.rank) {
+				break
+			}
+			if matchHost(p.text, host) {
+				so = p.site
+				break
+			}
+		}
+	}
+	return so
 }
 
 func better(a, b *site) *site {
@@ -110,27 +152,25 @@ func (s *Sites) Find(host []byte) *Listener {
 
 func (s *Sites) lookup(host []byte) *site {
 	best := better(s.exact[string(host)], s.any)
-	if len(s.suffix) > 0 {
-		for rest := host; ; {
-			dot := bytes.IndexByte(rest, '.')
-			if dot < 0 {
-				break
+	if len(s.suffix) == 0 && len(s.patterns) == 0 {
+		return best
+	}
+	for rest := host; ; {
+		if len(s.patterns) > 0 {
+			if g := s.patterns[string(rest)]; g != nil {
+				best = g.best(host, best)
 			}
-			rest = rest[dot+1:]
+		}
+		if len(rest) == 0 {
+			return best
+		}
+		// What is after the last dot of all is the empty end, where patterns
+		// without a whole label are.
+		_, rest, _ = bytes.Cut(rest, []byte{'.'})
+		if len(rest) > 0 {
 			best = better(best, s.suffix[string(rest)])
 		}
 	}
-	for i := range s.patterns {
-		p := &s.patterns[i]
-		if best != nil && !p.site.rank.less(best.rank) {
-			break
-		}
-		if matchHost(p.text, host) {
-			best = p.site
-			break
-		}
-	}
-	return best
 }
 
 // First is the listener that stands for the address before a host is known:

@@ -172,19 +172,41 @@ func benchmarkSites(b *testing.B, n int) {
 	}
 }
 
+// benchmarkPatterns is benchmarkSites with wildcards of other kinds.
+func benchmarkPatterns(b *testing.B, n int) {
+	s := NewSites()
+	for i := range n {
+		s.Add(&Listener{Name: fmt.Sprint(i)}, []string{fmt.Sprintf("w%d-*.shop.test", i), fmt.Sprintf("*-x.tenant%d.test", i), fmt.Sprintf("?.other%d.test", i)})
+	}
+	host := fmt.Appendf(nil, "w%d-a.b.shop.test", n/2)
+	if s.Find(host).Name != fmt.Sprint(n/2) {
+		b.Fatal("not found")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Find(host)
+	}
+}
+
+func BenchmarkPatterns1(b *testing.B)     { benchmarkPatterns(b, 1) }
+func BenchmarkPatterns10000(b *testing.B) { benchmarkPatterns(b, 10000) }
+
 func BenchmarkSites1(b *testing.B)     { benchmarkSites(b, 1) }
 func BenchmarkSites10000(b *testing.B) { benchmarkSites(b, 10000) }
 
 // Finding a listener must not get slower with their number; ten times leaves
 // room for the caches of a small machine.
 func TestFindingAListenerDoesNotGrow(t *testing.T) {
-	one := testing.Benchmark(BenchmarkSites1)
-	many := testing.Benchmark(BenchmarkSites10000)
-	if one.NsPerOp() > 0 && many.NsPerOp() > 10*one.NsPerOp() {
-		t.Errorf("one listener: %d ns, 10000: %d ns", one.NsPerOp(), many.NsPerOp())
-	}
-	if many.AllocsPerOp() > 0 {
-		t.Errorf("%d allocations", many.AllocsPerOp())
+	for name, bench := range map[string]func(*testing.B, int){"names": benchmarkSites, "patterns": benchmarkPatterns} {
+		one := testing.Benchmark(func(b *testing.B) { bench(b, 1) })
+		many := testing.Benchmark(func(b *testing.B) { bench(b, 10000) })
+		t.Logf("%s: one listener: %d ns, 10000: %d ns", name, one.NsPerOp(), many.NsPerOp())
+		if one.NsPerOp() > 0 && many.NsPerOp() > 10*one.NsPerOp() {
+			t.Errorf("%s: one listener: %d ns, 10000: %d ns", name, one.NsPerOp(), many.NsPerOp())
+		}
+		if many.AllocsPerOp() > 0 {
+			t.Errorf("%s: %d allocations", name, many.AllocsPerOp())
+		}
 	}
 }
 
@@ -201,8 +223,31 @@ func TestPathMapsTakeTheFirstMatchInListedOrder(t *testing.T) {
 		"/images/never/x": "/images/*", "/exact": "/exact", "/Exact": "/exact", "/exact/": "rest", "/prefix": "/pre*", "/pre": "/pre*",
 		"/": "/", "/other": "rest", "*": "rest",
 	} {
-		if got := m.Find([]byte(path)).PathRule; got != want {
-			t.Errorf("%s leads to %s, want %s", path, got, want)
+		got, ambiguous := m.Find([]byte(path))
+		if got.PathRule != want || ambiguous {
+			t.Errorf("%s leads to %s, want %s; ambiguous: %t", path, got.PathRule, want, ambiguous)
 		}
+	}
+}
+
+// What Java servers take for another path must not get past the rules of that
+// path; parameters that change nothing may stay.
+func TestParametersDoNotChangeThePathRule(t *testing.T) {
+	m := NewPathMap(&Target{})
+	for _, p := range []string{"/admin/*", "/exact", "/pre*", "/shop/cart"} {
+		m.Add(p, &Target{})
+	}
+	for path, want := range map[string]bool{
+		"/admin;x/y": true, "/admin;/y": true, "/ADMIN;a=b;c/y": true, "/admin%3Bx/y": true, "/exact;jsessionid=1": true,
+		"/shop;a/cart;b": true, "/shop/cart;b": true, "/shop/cart%3B": true, "/p;re": false, "/other;x/y": false, "/admin/y;x": false, "/admin/y;x/z": false,
+		"/admin/;x": false, "/pre;x/y": false, "/prefix;x": false, "/a;x/admin/y": false, "/shop;a/cart/x": false, "/shop;a/car": false, "/admin;x": false,
+	} {
+		if _, got := m.Find([]byte(path)); got != want {
+			t.Errorf("%s is ambiguous: %t, want %t", path, got, want)
+		}
+	}
+	path := []byte("/shop;a/cart;b")
+	if n := testing.AllocsPerRun(100, func() { m.Find(path) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
