@@ -375,7 +375,7 @@ backendSettings: [{name: plain}]
   - name: a
     default: {backendPool: app}
     paths:
-      - {paths: [images, /*.jpg, /a/*/b, "/a?b", "/a#b", "/a b", /a%zz, /a/../b, /a/%2e, /%41, "/ü"], redirect: nope}
+      - {paths: [images, /*.jpg, /a/*/b, "/a?b", "/a#b", "/a b", /a%zz, /a/../b, /a/%2e, /%41, "/ü", "/a;v=1/*"], redirect: nope}
       - {paths: [], backendPool: app, backendSettings: plain, rewriteSet: x, wafPolicy: y}
       - {paths: [/x]}
       - {paths: [/y], backendPool: app, backendSettings: plain, redirect: nope}
@@ -394,6 +394,7 @@ backendSettings: [{name: plain}]
 		`appgw.yaml:5: pathMaps[0].paths[0].paths[8]: "/a/%2e" has a . segment; paths are compared without them`,
 		`appgw.yaml:5: pathMaps[0].paths[0].paths[9]: "/%41" escapes a character that needs no escape; write A for %41`,
 		`appgw.yaml:5: pathMaps[0].paths[0].paths[10]: "/ü" has a character that a path cannot have; percent-encode it: %C3`,
+		`appgw.yaml:5: pathMaps[0].paths[0].paths[11]: "/a;v=1/*" has a parameter (;), which path rules take no account of; leave it out`,
 		`appgw.yaml:5: pathMaps[0].paths[0].redirect: there is no redirect "nope"; none is defined`,
 		`appgw.yaml:6: pathMaps[0].paths[1].paths: must have at least 1 entry`,
 		`appgw.yaml:6: pathMaps[0].paths[1].rewriteSet: not available in this version`,

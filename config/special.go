@@ -286,7 +286,10 @@ func probePath() value[string] {
 // It is compared with the canonical path, so a pattern that no canonical
 // path can match is refused here rather than never met.
 func pathPattern() value[string] {
-	return textThat(schema{"pattern": `^/[^?#*]*\*?$`, "maxLength": maxPath}, func(s string) (string, error) {
+	return textThat(schema{"pattern": `^/[^?#*;]*\*?$`, "maxLength": maxPath}, func(s string) (string, error) {
+		if strings.Contains(s, ";") || strings.Contains(strings.ToUpper(s), "%3B") {
+			return "", fmt.Errorf("%s has a parameter (;), which path rules take no account of; leave it out", quote(s))
+		}
 		if err := checkPath(strings.TrimSuffix(s, "*"), sloppy); err != nil {
 			if strings.Contains(strings.TrimSuffix(s, "*"), "*") {
 				return "", fmt.Errorf("%s has a * that is not at its very end; only /images/* is possible", quote(s))

@@ -538,6 +538,13 @@ func (b *build) redirect(c *config.Redirect) *l7.Redirect {
 	if to.Protocol == config.ListenerHTTPS {
 		r.Scheme = "https"
 	}
+	if len(to.HostNames) > 0 {
+		r.Hosts = l7.NewSites()
+		r.Hosts.Add(&l7.Listener{Name: to.Name}, to.HostNames)
+		if i := slices.IndexFunc(to.HostNames, func(h string) bool { return !strings.ContainsAny(h, "*?") }); i >= 0 {
+			r.Name = to.HostNames[i]
+		}
+	}
 	return r
 }
 

@@ -261,10 +261,14 @@ func (f *flow) setHost(b *proxy.Backend) {
 	}
 	if host == "" {
 		f.rec.HostSent = f.req.Bytes(f.req.Authority)
-		if f.req.Authority.Len > 0 {
+		switch {
+		case f.req.Authority.Len == 0:
+			host = b.Name() // HTTP/1.0 without Host
+		case f.canonicalHost():
 			return
+		default:
+			host = f.hostAndPort()
 		}
-		host = b.Name() // HTTP/1.0 without Host
 	}
 	value := f.req.KeepString(host)
 	for i := range f.req.Len() {
@@ -276,6 +280,24 @@ func (f *flow) setHost(b *proxy.Backend) {
 	}
 	f.req.Add(httpmsg.Host, f.req.KeepString("Host"), value)
 	f.rec.HostSent = f.req.Bytes(value)
+}
+
+// canonicalHost reports whether the host that was decided on is the one that
+// the request says: in lower case, without a dot at its end, and with a port
+// or no colon.
+func (f *flow) canonicalHost() bool {
+	said, name := f.req.Bytes(f.req.Authority), f.req.Bytes(f.req.HostName)
+	port := len(said) - len(name)
+	return bytes.HasPrefix(said, name) && (port == 0 || port > 1 && said[len(name)] == ':')
+}
+
+// hostAndPort is the host that was decided on, as a Host field has it.
+func (f *flow) hostAndPort() string {
+	name := string(f.req.Bytes(f.req.HostName))
+	if f.req.Port != 0 {
+		name += ":" + strconv.Itoa(int(f.req.Port))
+	}
+	return name
 }
 
 // hostInField puts an IPv6 address into brackets.

@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -154,11 +155,19 @@ type Redirect struct {
 	Scheme string
 	Host   string // with port where it is not the scheme's; empty: the request's host and Port
 	Port   uint16 // of the target listener; Valid iff Host is empty
-	Path   string // of a target URL; begins with / or is empty
-	Query  string // of a target URL, without the question mark
+	// Hosts are the names that the target listener takes, nil if it takes all.
+	// A request for another host is sent to Name, the listener's first name
+	// without wildcards; it is refused if there is none.
+	Hosts *Sites
+	Name  string
+	Path  string // of a target URL; begins with / or is empty
+	Query string // of a target URL, without the question mark
 
 	IncludePath, IncludeQuery bool
 }
+
+// errRedirectHost refuses what can be redirected to no listener.
+var errRedirectHost = errors.New("the redirect's listener takes no host of this name, or the request names none")
 
 // redirect answers with a Location. The path that is carried over is the
 // canonical one, which does not begin with two slashes (hostile-input row
@@ -166,7 +175,7 @@ type Redirect struct {
 func (f *flow) redirect(d *Redirect) {
 	loc := f.appendLocation(f.scratch[:0], d)
 	if loc == nil {
-		f.refuse(400, "redirect needs a host", telemetry.ErrorInfoNoHost)
+		f.refuse(400, errRedirectHost.Error(), telemetry.ErrorInfoNoHost)
 		return
 	}
 	f.scratch = loc
@@ -178,7 +187,7 @@ func (f *flow) redirect(d *Redirect) {
 }
 
 // appendLocation appends where a redirect leads; nil when that would need a
-// host and the request has none.
+// host that the request has not.
 func (f *flow) appendLocation(loc []byte, d *Redirect) []byte {
 	loc = append(append(loc, d.Scheme...), "://"...)
 	if loc = f.appendRedirectHost(loc, d); loc == nil {
@@ -187,17 +196,21 @@ func (f *flow) appendLocation(loc []byte, d *Redirect) []byte {
 	return f.appendRedirectPath(loc, d)
 }
 
-// appendRedirectHost appends the host of a redirect: the configured one, or
-// that of the request, which a listener of ours was found by.
+// appendRedirectHost appends the host of a redirect: the configured one, that
+// of the request if the target listener takes it, or the listener's.
 func (f *flow) appendRedirectHost(loc []byte, d *Redirect) []byte {
 	if d.Host != "" {
 		return append(loc, d.Host...)
 	}
 	host := f.req.Bytes(f.req.HostName)
-	if len(host) == 0 {
+	switch {
+	case len(host) > 0 && (d.Hosts == nil || d.Hosts.Find(host) != nil):
+		loc = append(loc, host...)
+	case d.Name != "":
+		loc = append(loc, d.Name...)
+	default:
 		return nil
 	}
-	loc = append(loc, host...)
 	if d.Scheme == "https" && d.Port == 443 || d.Scheme == "http" && d.Port == 80 {
 		return loc
 	}

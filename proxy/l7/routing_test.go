@@ -73,6 +73,10 @@ func TestHostOfTheBackend(t *testing.T) {
 		settings         func(*config.BackendSettings)
 	}{
 		{"the client's", get("/"), "shop.test", nil},
+		{"in one form", "GET / HTTP/1.1\r\nHost: SHOP.test.:\r\n\r\n", "shop.test", nil},
+		{"in one form, with its port", "GET / HTTP/1.1\r\nHost: Shop.test:8080\r\n\r\n", "shop.test:8080", nil},
+		{"IPv6", "GET / HTTP/1.1\r\nHost: [::AB]:\r\n\r\n", "[::ab]", nil},
+		{"as it is", "GET / HTTP/1.1\r\nHost: shop.test:80\r\n\r\n", "shop.test:80", nil},
 		{"override", get("/"), "inner.test", func(s *config.BackendSettings) { s.HostName = "inner.test" }},
 		{"the member's", get("/"), "127.0.0.1", func(s *config.BackendSettings) { s.PickHostFromBackend = true }},
 		{"none from HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", "", nil},
@@ -123,6 +127,12 @@ func TestPathOverride(t *testing.T) {
 	}
 }
 
+func takes(hosts ...string) *Sites {
+	s := NewSites()
+	s.Add(&Listener{}, hosts)
+	return s
+}
+
 func TestRedirects(t *testing.T) {
 	for _, w := range []struct {
 		name, target string
@@ -135,6 +145,8 @@ func TestRedirects(t *testing.T) {
 		{"with both", "/a?b", Redirect{Status: 307, Scheme: "https", Host: "other.test:8443", Path: "/base", IncludePath: true, IncludeQuery: true}, "https://other.test:8443/base/a?b"},
 		{"to a listener", "/a?b", Redirect{Status: 301, Scheme: "https", Port: 443, IncludePath: true, IncludeQuery: true}, "https://shop.test/a?b"},
 		{"to a listener's port", "/a", Redirect{Status: 301, Scheme: "https", Port: 8443, IncludePath: true, IncludeQuery: true}, "https://shop.test:8443/a"},
+		{"to a listener that takes the host", "/a", Redirect{Status: 301, Scheme: "https", Port: 443, IncludePath: true, Hosts: takes("*.test"), Name: "www.shop.test"}, "https://shop.test/a"},
+		{"to a listener that does not", "/a", Redirect{Status: 301, Scheme: "https", Port: 443, IncludePath: true, Hosts: takes("www.shop.test"), Name: "www.shop.test"}, "https://www.shop.test/a"},
 		{"nothing of the path", "/a?b", Redirect{Status: 301, Scheme: "https", Port: 443}, "https://shop.test"},
 		{"two slashes name no host", "//evil.test/a", Redirect{Status: 301, Scheme: "https", Port: 443, IncludePath: true}, "https://shop.test/evil.test/a"},
 	} {
@@ -153,6 +165,15 @@ func TestRedirects(t *testing.T) {
 				t.Errorf("the log says %v", l)
 			}
 		})
+	}
+}
+
+func TestARedirectToAListenerThatTakesNoSuchHostIsRefused(t *testing.T) {
+	g := start(t, setup{target: func(t *Target) {
+		t.Redirect = &Redirect{Status: 301, Scheme: "https", Port: 443, Hosts: takes("*.other.test")}
+	}})
+	if r := ask(t, testkit.Dial(t, g.addr), get("/"), 400); r.Get("Location") != "" {
+		t.Errorf("sent to %q", r.Get("Location"))
 	}
 }
 
