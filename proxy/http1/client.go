@@ -263,6 +263,9 @@ func (u *Upstream) ReadBody(deadline int64) ([]byte, error) {
 	return u.in.next(deadline)
 }
 
+// BodyDone reports whether the response body has been read to its end.
+func (u *Upstream) BodyDone() bool { return u.in.done }
+
 // Trailers adds the response's trailer fields that may be forwarded.
 func (u *Upstream) Trailers(dst *httpmsg.Fields) {
 	if u.in.kind == httpmsg.BodyChunked {

@@ -477,21 +477,27 @@ func (f *flow) stopResponse(v Verdict) {
 }
 
 // holdResponse collects the response body until it is over or longer than
-// hold. With ok false the exchange was ended.
+// hold. One that takes long makes room when it is short, as a request's does.
+// With ok false the exchange was ended.
 func (f *flow) holdResponse(piece []byte, hold int) (body []byte, over, ok bool) {
 	w := pieceWait{f: f}
 	defer w.end()
-	r := f.room()
+	r, from := f.room(), stream.Now()
 	for {
-		if err := f.kept.add(&f.gw.held, piece, &r); err != nil {
+		err := f.kept.add(&f.gw.held, piece, &r)
+		if err == nil && len(f.kept.bytes) > hold {
+			return f.kept.bytes, false, true
+		}
+		now := stream.Now()
+		if err == nil && !f.up.BodyDone() {
+			err = f.gw.held.impatient(&r, now-from)
+		}
+		if err != nil {
 			f.stopResponse(f.noRoom(err))
 			return nil, false, false
 		}
-		if len(f.kept.bytes) > hold {
-			return f.kept.bytes, false, true
-		}
-		var err error
-		piece, err = f.up.ReadBody(w.deadline())
+		// A backend that is silent must not be waited for longer than that.
+		piece, err = f.up.ReadBody(min(w.deadline(), now+int64(time.Second)))
 		switch {
 		case err == nil:
 			w.from = 0

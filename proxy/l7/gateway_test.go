@@ -40,7 +40,8 @@ type setup struct {
 	snapshot func(*Snapshot)
 	hosts    []string
 	noLog    bool
-	log      io.Writer // of what is not about requests; nil: nowhere
+	log      io.Writer     // of what is not about requests; nil: nowhere
+	patience time.Duration // with slow bodies that are held; 0: as always
 }
 
 // gateway is a Gateway on a loopback socket.
@@ -64,6 +65,7 @@ func start(t testing.TB, s setup) *gateway {
 	}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	g.Gateway = NewGateway(log, openLog(t, g.logFile, log, s.noLog))
+	g.held.patience = int64(s.patience)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

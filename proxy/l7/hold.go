@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"sync"
@@ -44,6 +45,8 @@ type holdings struct {
 	used    atomic.Int64 // bytes lent
 	clients clientCounts // of them, who has how many
 	pools   [holdSizes]sync.Pool
+
+	patience int64 // with slow ones, in nanoseconds; 0: holdPatience
 }
 
 // room is how much memory held bodies may take when one more is held.
@@ -73,11 +76,12 @@ func (h *holdings) free(n int64, client netip.Addr) {
 	}
 }
 
-// impatient says whether a body that has been coming in for so long, in
-// nanoseconds, must make room for others, and which limit asks for it.
+// impatient says whether a body, of a request or a response, that has been
+// coming in for so long, in nanoseconds, must make room for others, and which
+// limit asks for it.
 func (h *holdings) impatient(r *room, since int64) error {
 	switch {
-	case since <= holdPatience:
+	case since <= cmp.Or(h.patience, holdPatience):
 		return nil
 	case h.used.Load() > r.all/2:
 		return errNoRoom

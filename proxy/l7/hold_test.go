@@ -494,6 +494,56 @@ func TestSlowBodiesMakeRoomOnceItIsShort(t *testing.T) {
 	}
 }
 
+// A response that is held makes room as a request does: one that comes slowly,
+// and one that does not come at all, but not one that is there.
+func TestSlowResponsesMakeRoomOnceItIsShort(t *testing.T) {
+	const length, tail, brief = 200_000, 100, 50 * time.Millisecond
+	slow := func(c *testkit.Conn, rest string) { c.Dribble(rest, 10, brief/2) }
+	for _, w := range []struct {
+		name     string
+		all, own int // bytes that may be held
+		patience time.Duration
+		rest     func(c *testkit.Conn, rest string)
+		want     int
+		limit    string
+	}{
+		{"there is room", 1 << 20, 1 << 20, brief, slow, 200, ""},
+		{"a slow one", 400_000, 1 << 20, brief, slow, 503, "heldBytes"},
+		{"a slow one of a client with many", 1 << 20, 400_000, brief, slow, 503, "heldBytesPerClient"},
+		{"a silent one", 400_000, 1 << 20, 4 * brief, func(c *testkit.Conn, _ string) { c.WaitPeer(soon) }, 503, "heldBytes"},
+		{"a fast one", 400_000, 1 << 20, soon, slow, 200, ""},
+		{"one that is whole in the end", 40_000, 1 << 20, 1, nil, 200, ""},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			body := testkit.Pattern(length)
+			b := testkit.NewBackend(t, func(c *testkit.Conn, _ *testkit.Request) {
+				const head = "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+				if w.rest == nil {
+					c.Send(fmt.Sprintf(head, tail))
+					time.Sleep(2 * brief) // nothing is held yet
+					c.Send(body[:tail])
+					return
+				}
+				c.Send(fmt.Sprintf(head, length) + body[:length-tail])
+				w.rest(c, body[length-tail:])
+			})
+			s := &fakeStage{respHead: func(*httpmsg.Response) Verdict { return Verdict{Action: Hold, Limit: 1 << 20} }}
+			g := start(t, setup{backends: []*testkit.Backend{b}, patience: w.patience, target: func(t *Target) { t.Stages = []StageMaker{s} },
+				snapshot: func(s *Snapshot) { s.HeldBytes, s.Limits.HeldBytesPerClient = int64(w.all), w.own }})
+			c := testkit.Dial(t, g.addr)
+			c.Send(get("/"))
+			r, err := c.TryReadResponse("GET", soon)
+			if err != nil || r.StatusCode != w.want || w.want == 200 && len(r.Content) == 0 {
+				t.Fatalf("answer is %v, %v", r, err)
+			}
+			finished(t, g)
+			if w.limit != "" && limitHits(t, g, w.limit) != 1 {
+				t.Errorf("%s is counted %v times", w.limit, limitHits(t, g, w.limit))
+			}
+		})
+	}
+}
+
 // recording is a stage with something to say.
 type recording struct{ *fakeStage }
 
