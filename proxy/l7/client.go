@@ -20,6 +20,7 @@ type Client struct {
 
 	Host    string   // of the request, as httpmsg.Request.HostName; empty: none
 	TraceID [32]byte // hexadecimal digits: X-AppGW-Trace-Id, the log's transactionId
+	Memory  Memory   // for what they keep of bodies
 }
 
 // Connection is what is known of the client's connection that requests come

@@ -39,6 +39,7 @@ type flow struct {
 	stages stages
 	held   held    // the request body, for a stage, until it need not be sent again
 	kept   held    // the response body, for a stage, until its head is sent
+	copies copies  // what stages keep of either
 	upload *upload // the second goroutine, while there is one
 
 	up       *http1.Upstream // memory for the backend's side
@@ -122,6 +123,7 @@ func (f *flow) contain(x Exchange) {
 	}
 	f.held.forget(&f.gw.held)
 	f.kept.forget(&f.gw.held)
+	f.copies.end(&f.gw.held)
 	f.letGo()
 }
 

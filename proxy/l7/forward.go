@@ -66,7 +66,8 @@ func (f *flow) startStages() {
 		return
 	}
 	f.client.Host = string(f.req.Bytes(f.req.HostName))
-	f.client.TraceID = f.rec.TraceID
+	f.client.TraceID, f.client.Memory = f.rec.TraceID, memory{f}
+	f.copies.begin()
 	for _, m := range f.target.Stages {
 		if s := m.Begin(f.client); s != nil {
 			f.stages = append(f.stages, stageViews{Stage: s})
@@ -76,9 +77,13 @@ func (f *flow) startStages() {
 
 // endStages lets the stages add to the record, and ends their part.
 func (f *flow) endStages() {
+	if len(f.stages) == 0 {
+		return
+	}
 	f.stages.done(&f.rec)
 	clear(f.stages)
 	f.stages = f.stages[:0]
+	f.copies.end(&f.gw.held)
 }
 
 // exchange finds a member that takes the request, and passes its response on.

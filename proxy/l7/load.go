@@ -115,13 +115,18 @@ func (f *flow) room() room {
 
 // noRoom counts that a body cannot be held, and is the answer to its exchange.
 func (f *flow) noRoom(why error) Verdict {
+	f.countNoRoom(why, "body not held")
+	return Verdict{Action: Answer, Status: 503, Reason: why.Error()}
+}
+
+// countNoRoom counts and logs that there is no memory for a body.
+func (f *flow) countNoRoom(why error, what string) {
 	limit := telemetry.LimitHeldBytes
 	if why == errNoClientRoom {
 		limit = telemetry.LimitHeldBytesPerClient
 	}
 	f.listener.Metrics.LimitHit(f.shard, limit)
-	f.gw.logLimited("body not held", "client", f.client.Addr.Addr().String(), "limit", limit.String())
-	return Verdict{Action: Answer, Status: 503, Reason: why.Error()}
+	f.gw.logLimited(what, "client", f.client.Addr.Addr().String(), "limit", limit.String())
 }
 
 // stagesTake shows the stages the beginning of the body; false when one of

@@ -82,7 +82,7 @@ type AnswerPage struct {
 // A stage may change the request in OnHead and the response in
 // OnResponseHead. It must not keep any slice it is given, and must not write
 // to the exchange. What it wants to keep of the request beyond OnHead, it
-// copies there.
+// copies there; for what it keeps of bodies, it asks Client.Memory.
 //
 // A request that asks for another protocol (WebSocket) passes OnHead like any
 // other. When the backend switches (101), no stage sees that response, nor
