@@ -18,6 +18,8 @@ type Client struct {
 	TLS   bool
 	Proto string // HTTP/1.1
 	Trace string // of the access log, which the WAF log repeats
+
+	Memory Memory // for what is kept of bodies; nil: not counted
 }
 
 // reader makes the variables of requests from messages. Its memory is used

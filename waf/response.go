@@ -97,6 +97,9 @@ func oddity(err error) string {
 func (t *Transaction) judgeResponse() Decision {
 	t.p.Metrics.Judged.Add(1)
 	jm, err := t.p.judge.response(t.client.Trace, &t.req, &t.resp, t.skip, &t.eval, t.p.conf.Acceleration != config.AccelerationOff)
+	if t.decided { // the request, before its response was here
+		t.forget()
+	}
 	if err != nil {
 		return t.failed(err)
 	}

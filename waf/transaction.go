@@ -40,6 +40,7 @@ type Transaction struct {
 	partial   bool  // a part of the request is not inspected
 	skip      []ruleRange
 	seen      []byte // the beginning of the body, in detection
+	reserved  int    // bytes, for that
 	hits      []CustomMatch
 	event     Event
 
@@ -50,12 +51,10 @@ type Transaction struct {
 
 // Done ends the transaction; it must not be used any more.
 func (t *Transaction) Done() {
-	if cap(t.seen) > 64<<10 {
-		t.seen = nil
-	}
+	t.forget()
 	t.rules.Release()
 	clear(t.req.Headers)
-	*t = Transaction{p: t.p, skip: t.skip[:0], reader: t.reader, rules: t.rules, eval: t.eval, seen: t.seen[:0],
+	*t = Transaction{p: t.p, skip: t.skip[:0], reader: t.reader, rules: t.rules, eval: t.eval,
 		req: variables.Request{Headers: t.req.Headers[:0], Cookies: t.req.Cookies[:0]}}
 	t.p.transactions.Put(t)
 }
@@ -184,24 +183,17 @@ func (t *Transaction) Body(piece []byte, end bool) Decision {
 	if t.decided {
 		return Decision{Watch: true}
 	}
+	var d Decision
 	if t.p.prevents() {
-		d := t.inspect(string(piece), end)
+		d = t.inspect(string(piece), end)
 		d.Watch = t.limit > 0
-		return d
+	} else {
+		d = t.collect(piece, end)
 	}
-	return t.collect(piece, end)
-}
-
-// collect gathers the beginning of a body that is not held, and judges it
-// when there is enough.
-func (t *Transaction) collect(piece []byte, end bool) Decision {
-	limit := t.inspected
-	room := limit - len(t.seen)
-	t.seen = append(t.seen, piece[:min(len(piece), room)]...)
-	if end || len(t.seen) == limit {
-		return t.inspect(string(t.seen), end && len(piece) <= room)
+	if t.decided && !t.p.conf.ResponseBody.Inspect {
+		t.forget()
 	}
-	return Decision{Watch: true}
+	return d
 }
 
 // Trailers says that fields follow the request's body, which nobody looks at.

@@ -9,6 +9,14 @@ import (
 	"gatehouse/internal/httpmsg"
 )
 
+// answer is the head of a response without a body.
+func answer(status int) *httpmsg.Response {
+	m := &httpmsg.Response{}
+	m.Reset(nil)
+	m.Status = status
+	return m
+}
+
 // lastLine is the last line of the log: the verdict.
 func (e *events) lastLine(t *testing.T) (l line) {
 	t.Helper()

@@ -128,7 +128,7 @@ type wafMaker struct{ policy *waf.Policy }
 
 // Begin implements l7.StageMaker.
 func (m wafMaker) Begin(c l7.Client) l7.Stage {
-	return &wafStage{m.policy, m.policy.Begin(waf.Client{Addr: c.Addr, Peer: c.Peer, Local: c.Local, TLS: c.TLS, Proto: c.Proto, Trace: string(c.TraceID[:])})}
+	return &wafStage{m.policy, m.policy.Begin(waf.Client{Addr: c.Addr, Peer: c.Peer, Local: c.Local, TLS: c.TLS, Proto: c.Proto, Trace: string(c.TraceID[:]), Memory: c.Memory})}
 }
 
 // wafStage shows an exchange to a policy.
