@@ -165,7 +165,7 @@ func (t *Transaction) explainCustom(x *Explanation) (final bool) {
 func (x *Explanation) judged(jm *Judgement) {
 	x.Score, x.Asked = jm.Score, jm.Asked
 	switch {
-	case jm.Blocked && (jm.RuleID == 949110 || jm.RuleID == 949111):
+	case jm.Blocked && (jm.RuleID == blocksForScore || jm.RuleID == blocksEarly):
 		x.decide("block", fmt.Sprintf("anomaly score %d is at least %d", jm.Score, x.Limit))
 	case jm.Blocked:
 		x.decide("block", fmt.Sprintf("rule %d", jm.RuleID))

@@ -126,12 +126,48 @@ type Value struct {
 }
 
 // request judges a request, by all rules but those that are to be skipped.
-// Without the index, the rule engine is always asked.
+// Without the index, the rule engine is always asked. A block for the score of
+// the first phase is weighed on that phase's matches; when it is taken back,
+// the whole request is judged without it.
 func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *index.Evaluation, useIndex bool) (jm Judgement, err error) {
 	defer contain(&err)
 	if useIndex && clean(j.requests, r, nil, skip, e) {
 		return Judgement{}, nil
 	}
+	jm, err = j.ask(id, r, skip, e, useIndex)
+	if err != nil || j.weigher == nil {
+		return jm, err
+	}
+	if jm.Blocked && jm.RuleID == blocksEarly && !j.blocksEarly(&jm, r) {
+		// The engine stopped there, or in detection took no note of what blocks
+		// behind it.
+		skip = append(skip[:len(skip):len(skip)], ruleRange{blocksEarly, blocksEarly})
+		if jm, err = j.ask(id, r, skip, e, useIndex); err != nil {
+			return jm, err
+		}
+	}
+	j.weigher.weigh(&jm, r)
+	return jm, nil
+}
+
+// blocksEarly reports whether a block for the score of the first phase stands
+// once that phase's matches are weighed, by themselves.
+func (j *judge) blocksEarly(jm *Judgement, r *variables.Request) bool {
+	first := Judgement{Blocked: true, RuleID: blocksForScore}
+	for i := range jm.Matches {
+		m := &jm.Matches[i]
+		if rule := j.rules[m.RuleID]; rule != nil && rule.Phase == 1 {
+			first.Matches = append(first.Matches, *m)
+			first.Score += j.weigher.points[m.RuleID] * max(1, len(m.Values))
+		}
+	}
+	first.Score = min(first.Score, jm.Score)
+	j.weigher.weigh(&first, r)
+	return first.Blocked
+}
+
+// ask has the rule engine judge a request.
+func (j *judge) ask(id string, r *variables.Request, skip []ruleRange, e *index.Evaluation, useIndex bool) (Judgement, error) {
 	tx, err := j.begin(id, r, skip, e, useIndex)
 	if err != nil {
 		return Judgement{}, err
@@ -140,11 +176,7 @@ func (j *judge) request(id string, r *variables.Request, skip []ruleRange, e *in
 	if err := j.engine.request(tx); err != nil {
 		return Judgement{}, err
 	}
-	jm = j.judgement(tx, "blocking_inbound_anomaly_score")
-	if j.weigher != nil {
-		j.weigher.weigh(&jm, r)
-	}
-	return jm, nil
+	return j.judgement(tx, "blocking_inbound_anomaly_score"), nil
 }
 
 // response judges a response. The rules about requests are not asked again,

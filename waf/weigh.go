@@ -53,9 +53,12 @@ func newWeigher(s *config.RuleSet, rules map[int]*seclang.Rule) *weigher {
 	return w
 }
 
-// blocksForScore is the rule that blocks when the score of a whole request
-// is too high.
-const blocksForScore = 949110
+// The rules that block when a score is too high: that of a whole request, and
+// with early blocking that of the first phase.
+const (
+	blocksForScore = 949110
+	blocksEarly    = 949111
+)
 
 // weigh recomputes the score of a judgement, and takes back a block that only
 // the score had asked for.
