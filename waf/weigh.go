@@ -1,7 +1,6 @@
 package waf
 
 import (
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -135,31 +134,18 @@ const (
 )
 
 // subjects are the values of the request that a rule's variable names: all of
-// that name, since which of them it was is not told.
-func (v *view) subjects(value *Value) (list []subject) {
+// that name, since which of them it was is not told. They are not to be changed.
+func (v *view) subjects(value *Value) []subject {
 	collection, key, _ := strings.Cut(value.Variable, ":")
-	add := func(p place, from []variables.Pair) {
-		for i := range from {
-			if strings.EqualFold(from[i].Name, key) {
-				list = append(list, subject{p, from[i].Name, from[i].Value})
-			}
-		}
-	}
 	switch collection {
 	case "ARGS", "ARGS_GET", "ARGS_POST":
-		add(inQuery, v.req.ArgsGet)
-		add(inBody, v.req.Body.ArgsPost)
+		return v.arguments(key)
 	case "REQUEST_COOKIES":
-		add(inHead, v.req.Cookies)
-		for i := range list {
-			if decoded, err := url.PathUnescape(list[i].text); err == nil && !fieldList.MatchString(list[i].text) {
-				list[i].text = decoded
-			}
-		}
+		return v.cookiesOf(key)
 	case "REQUEST_HEADERS":
-		add(inHead, v.req.Headers)
+		return v.fieldsOf(key)
 	case "XML", "REQUEST_XML":
-		list = append(list, subject{inBody, "", value.Text})
+		return []subject{{inBody, "", value.Text}}
 	case "REQUEST_BODY":
 		if v.req.Body.Processor == variables.None {
 			return []subject{{inBody, "", v.req.Body.Raw}}
@@ -169,5 +155,5 @@ func (v *view) subjects(value *Value) (list []subject) {
 	case "ARGS_NAMES", "ARGS_GET_NAMES", "ARGS_POST_NAMES", "REQUEST_COOKIES_NAMES", "REQUEST_HEADERS_NAMES", "FILES", "FILES_NAMES":
 		return []subject{{inName, collection, value.Text}}
 	}
-	return list
+	return nil
 }

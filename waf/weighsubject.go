@@ -38,6 +38,8 @@ type view struct {
 	hostile  map[string]string
 	sql      map[string]int // rules about SQL that match and are sure, by the variable
 	writings map[subject]writing
+
+	args, cookies, head named
 }
 
 // doubtOf says why a match in a subject does not count; empty where it does.
