@@ -22,7 +22,7 @@ func (t *Transaction) ResponseHead(m *httpmsg.Response) Decision {
 	t.reader.response(m, t.client.Proto, &t.resp)
 	t.event = Event{Response: true}
 	if t.hasBody(m) && (listed(conf.ContentTypes, t.resp.ContentType) || strings.EqualFold(t.resp.ContentType, "multipart/byteranges")) {
-		t.respSeen = true
+		t.respSeen, t.respRead = true, true
 		return Decision{Action: Hold, Limit: conf.Limit}
 	}
 	return t.judgeResponse()
@@ -41,10 +41,33 @@ func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
 	t.respSeen = false
 	defer t.time(t.start())
 	t.resp.Body = t.plain(piece, end)
-	if t.event.Partial {
+	if t.event.Partial && !t.respPartial {
+		t.respPartial = true
 		t.p.Metrics.Partial.Add(1)
 	}
 	return t.judgeResponse()
+}
+
+// ResponseTrailers says that fields follow the response's body, which nobody
+// looks at. It comes before the end of the body, and reports whether they may
+// be sent on. As for requests, prevention has them dropped, detection says that
+// it has not seen all of the response. Where the body is not looked at, they are
+// not missed either.
+func (t *Transaction) ResponseTrailers() (send bool) {
+	switch {
+	case !t.respRead || t.passed:
+		return true
+	case t.p.prevents():
+		return false
+	}
+	if !t.respPartial {
+		t.respPartial = true
+		t.p.Metrics.Partial.Add(1)
+	}
+	if t.respSeen { // otherwise the word on the response is out
+		t.event.Partial, t.event.Unseen = true, "response trailers were not inspected; prevention would not send them on"
+	}
+	return true
 }
 
 // plain is the beginning of a response without its content coding. One that
@@ -52,7 +75,7 @@ func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
 // not looked at.
 func (t *Transaction) plain(piece []byte, end bool) string {
 	coding := contentCoding(t.resp.Headers)
-	t.event.Partial = !end
+	t.event.Partial = t.event.Partial || !end
 	if coding == "" {
 		return string(piece)
 	}

@@ -44,9 +44,11 @@ type Transaction struct {
 	hits      []CustomMatch
 	event     Event
 
-	respSeen bool // the response's body is to be inspected
-	took     time.Duration
-	outcome  Outcome
+	respSeen    bool // the response's body is to be inspected
+	respRead    bool // or was
+	respPartial bool // a part of the response is not inspected
+	took        time.Duration
+	outcome     Outcome
 }
 
 // Done ends the transaction; it must not be used any more.

@@ -148,3 +148,51 @@ func TestResponsesAreNotUnseenUnsaid(t *testing.T) {
 		})
 	}
 }
+
+func TestResponseTrailersAreNotSeenUnsaid(t *testing.T) {
+	const said = "response trailers were not inspected; prevention would not send them on"
+	const leak = "<html>You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version</html>"
+	for _, w := range []struct {
+		name, kind, body string
+		mode             config.WAFMode
+		whole, send      bool
+		partial          uint64
+		outcome, message string // of the line, if there is one
+	}{
+		{"prevention", "text/html", "<html>", config.WAFPrevention, true, false, 0, "", ""},
+		{"detection", "text/html", "<html>", config.WAFDetection, true, true, 1, "allowed", said},
+		{"detection of a leak", "text/html", leak, config.WAFDetection, true, true, 1, "detected", "rule 959100, score 5"},
+		{"detection of a long one", "text/html", "<html>", config.WAFDetection, false, true, 1, "", ""},
+		{"prevention, a long one", "text/html", "<html>", config.WAFPrevention, false, false, 1, "", ""},
+		{"a type that is not looked at", "application/grpc", "", config.WAFPrevention, true, true, 0, "", ""},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			p, log := newPolicy(t, func(c *config.WAFPolicy) {
+				c.Mode = w.mode
+				c.ResponseBody = config.ResponseBody{Inspect: true, Limit: 8 << 10, ContentTypes: []string{"text/html"}}
+			})
+			tx := p.Begin(client)
+			defer tx.Done()
+			tx.Head(message("GET / HTTP/1.1" + browserHead))
+			m := answer(200)
+			m.Body = httpmsg.BodyChunked
+			m.AddString("Content-Type", w.kind)
+			held := tx.ResponseHead(m).Action == Hold
+			if held && !w.whole {
+				tx.ResponseBody([]byte(w.body), false)
+			}
+			if send := tx.ResponseTrailers(); send != w.send {
+				t.Errorf("send %v", send)
+			}
+			if held && w.whole {
+				tx.ResponseBody([]byte(w.body), true)
+			}
+			if l := log.lastLine(t); l.Outcome != w.outcome || l.Message != w.message || l.PartialBody != (w.outcome != "") {
+				t.Errorf("logged %+v", l)
+			}
+			if n := p.Metrics.Partial.Load(); n != w.partial {
+				t.Errorf("%d partial, want %d", n, w.partial)
+			}
+		})
+	}
+}

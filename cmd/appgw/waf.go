@@ -154,6 +154,9 @@ func (s *wafStage) Done() { s.tx.Done() }
 // OnTrailers implements l7.TrailerStage.
 func (s *wafStage) OnTrailers() (send bool) { return s.tx.Trailers() }
 
+// OnResponseTrailers implements l7.ResponseTrailerStage.
+func (s *wafStage) OnResponseTrailers() (send bool) { return s.tx.ResponseTrailers() }
+
 // Record implements l7.Recorder.
 func (s *wafStage) Record(r *telemetry.Record) {
 	r.WAFPolicy, r.WAFEvaluationTime = s.policy.Name(), int64(s.tx.Took())

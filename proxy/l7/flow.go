@@ -42,13 +42,14 @@ type flow struct {
 	copies copies  // what stages keep of either
 	upload *upload // the second goroutine, while there is one
 
-	up       *http1.Upstream // memory for the backend's side
-	backend  *proxy.Backend
-	inFlight bool // backend counts the request
-	streamed bool // the response body took more than one piece
-	trailers trailers
-	failure  failure
-	repin    bool // the client needs a new affinity cookie
+	up             *http1.Upstream // memory for the backend's side
+	backend        *proxy.Backend
+	inFlight       bool     // backend counts the request
+	streamed       bool     // the response body took more than one piece
+	trailers       trailers // of the request
+	answerTrailers trailers // of the response
+	failure        failure
+	repin          bool // the client needs a new affinity cookie
 
 	tunneled int64 // bytes from the client after an upgrade
 
@@ -400,7 +401,7 @@ func (f *flow) letGo() {
 func (f *flow) release() {
 	f.letGo()
 	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
-	f.streamed, f.trailers = false, trailersUnknown
+	f.streamed, f.trailers, f.answerTrailers = false, trailersUnknown, trailersUnknown
 	f.repin, f.tunneled, f.upload = false, 0, nil
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil

@@ -514,10 +514,26 @@ func (f *flow) holdResponse(piece []byte, hold int) (body []byte, over, ok bool)
 	}
 }
 
-// trailed reports whether trailer fields follow a response body that is over.
+// trailed reports whether trailer fields follow a response body that is over,
+// and leaves them in f.resp. The stages are told, once; fields that one of them
+// wants dropped are not there.
 func (f *flow) trailed() bool {
 	f.resp.Reset(nil)
 	f.up.Trailers(&f.resp.Fields)
+	if f.resp.Len() == 0 {
+		return false
+	}
+	if f.answerTrailers == trailersUnknown {
+		f.inStages(func() Verdict {
+			if f.answerTrailers = trailersDropped; f.stages.onResponseTrailers() {
+				f.answerTrailers = trailersSent
+			}
+			return Verdict{}
+		})
+	}
+	if f.answerTrailers == trailersDropped {
+		f.resp.Reset(nil)
+	}
 	return f.resp.Len() > 0
 }
 
@@ -613,11 +629,10 @@ func (w *pieceWait) end() {
 
 // finishBody ends the response, with the trailers that may be passed on.
 func (f *flow) finishBody() bool {
+	f.trailed() // before the end is shown
 	if !f.stagesAllow(nil, true) {
 		return false
 	}
-	f.resp.Reset(nil)
-	f.up.Trailers(&f.resp.Fields)
 	if err := f.x.Finish(&f.resp.Fields); err != nil {
 		f.clientLeft('D')
 		return false

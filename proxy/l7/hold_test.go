@@ -385,6 +385,27 @@ func TestTrailersFollowABody(t *testing.T) {
 	}
 }
 
+func TestResponseTrailersFollowABody(t *testing.T) {
+	for _, size := range []int{0, 10, 200_000} {
+		for _, hold := range []int{0, 100_000, MaxHold} {
+			for _, drop := range []bool{false, true} {
+				body := testkit.Pattern(size)
+				s := &fakeStage{noAnswerTrailers: drop, respBody: func([]byte, bool) Verdict { return Verdict{Watch: true} }}
+				if hold > 0 {
+					s.respHead = func(*httpmsg.Response) Verdict { return Verdict{Action: Hold, Limit: hold} }
+				}
+				g, _ := staged(t, s, testkit.Raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"+
+					strings.TrimSuffix(inChunks(body, false), "\r\n")+"X-Sum: 1\r\n\r\n"))
+				r := ask(t, testkit.Dial(t, g.addr), get("/"), 200)
+				finished(t, g)
+				if string(r.Content) != body || (r.Trailer.Get("X-Sum") == "1") == drop || s.answers != 1 || s.answerTrailers != 1 {
+					t.Errorf("%d bytes, hold %d, drop %v: %d bytes, trailers %v, %d ends, told of trailers %d times", size, hold, drop, len(r.Content), r.Trailer, s.answers, s.answerTrailers)
+				}
+			}
+		}
+	}
+}
+
 // The upload of a held body is over when the backend has it, even if the
 // goroutine that sent it does not know yet: the client is kept.
 func TestAHeldBodyKeepsTheConnection(t *testing.T) {

@@ -151,7 +151,7 @@ func (f *flow) hasTrailers() bool {
 	return f.resp.Len() > 0 && f.sendTrailers()
 }
 
-// trailers is what becomes of request trailers.
+// trailers is what becomes of trailers.
 type trailers uint8
 
 const (

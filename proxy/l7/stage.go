@@ -133,6 +133,14 @@ type TrailerStage interface {
 	OnTrailers() (send bool)
 }
 
+// ResponseTrailerStage is a Stage that wants to know when fields come behind the
+// body of a response, which no stage sees.
+type ResponseTrailerStage interface {
+	// OnResponseTrailers is called once when response trailers are there, before
+	// the end of the body is shown. It reports whether they may be sent on.
+	OnResponseTrailers() (send bool)
+}
+
 // StageMaker makes the stages of exchanges; it belongs to a rule and lives
 // as long as its snapshot.
 type StageMaker interface {

@@ -32,6 +32,19 @@ type fakeStage struct {
 
 	noTrailers bool
 	trailers   int // how often it was told of some
+
+	noAnswerTrailers bool
+	answerTrailers   int
+}
+
+// OnResponseTrailers implements ResponseTrailerStage.
+func (s *fakeStage) OnResponseTrailers() bool {
+	defer s.alone()()
+	if s.answers > 0 {
+		panic("trailers that come when the end is known")
+	}
+	s.answerTrailers++
+	return !s.noAnswerTrailers
 }
 
 // OnTrailers implements TrailerStage.

@@ -114,6 +114,17 @@ func (s stages) done(r *telemetry.Record) {
 	}
 }
 
+// onResponseTrailers tells of response trailers, as onTrailers does.
+func (s stages) onResponseTrailers() (send bool) {
+	send = true
+	for i := range s {
+		if t, ok := s[i].Stage.(ResponseTrailerStage); ok && !t.OnResponseTrailers() {
+			send = false
+		}
+	}
+	return send
+}
+
 // onTrailers tells of request trailers; false when a stage wants them dropped.
 func (s stages) onTrailers() (send bool) {
 	send = true

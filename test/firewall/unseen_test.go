@@ -62,3 +62,20 @@ func TestPartOfCompressedResponse(t *testing.T) {
 		t.Errorf("%v messages seen in part", n)
 	}
 }
+
+// Trailers of responses that are inspected go as those of requests do.
+func TestTrailersOfResponses(t *testing.T) {
+	answer := testkit.Raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n4\r\n<p>1\r\n0\r\nX-Sum: 1\r\n\r\n")
+	for _, w := range []struct {
+		mode, sum string
+		partial   float64
+	}{{"prevention", "", 0}, {"detection", "1", 1}} {
+		g := start(t, site+"    mode: "+w.mode+"\n    responseBody: {inspect: true}\n", answer)
+		if r := g.get("/"); r.StatusCode != 200 || string(r.Content) != "<p>1" || r.Trailer.Get("X-Sum") != w.sum {
+			t.Errorf("%s: %s %q, trailers %v", w.mode, r.Status, r.Content, r.Trailer)
+		}
+		if n := g.metric(`gatehouse_waf_partial_bodies_total{policy="shop"}`); n != w.partial {
+			t.Errorf("%s: %v messages seen in part", w.mode, n)
+		}
+	}
+}
