@@ -20,7 +20,7 @@ func (t *Transaction) ResponseHead(m *httpmsg.Response) Decision {
 	}
 	defer t.time(t.start())
 	t.reader.response(m, t.client.Proto, &t.resp)
-	t.event = Event{Response: true}
+	t.about(true)
 	if t.hasBody(m) && (listed(conf.ContentTypes, t.resp.ContentType) || strings.EqualFold(t.resp.ContentType, "multipart/byteranges")) {
 		t.respSeen, t.respRead = true, true
 		return Decision{Action: Hold, Limit: conf.Limit}
@@ -39,6 +39,7 @@ func (t *Transaction) ResponseBody(piece []byte, end bool) Decision {
 		return Decision{}
 	}
 	t.respSeen = false
+	t.about(true)
 	defer t.time(t.start())
 	t.resp.Body = t.plain(piece, end)
 	if t.event.Partial && !t.respPartial {
@@ -60,6 +61,7 @@ func (t *Transaction) ResponseTrailers() (send bool) {
 	case t.p.prevents():
 		return false
 	}
+	t.about(true)
 	if !t.respPartial {
 		t.respPartial = true
 		t.p.Metrics.Partial.Add(1)

@@ -42,7 +42,8 @@ type Transaction struct {
 	seen      []byte // the beginning of the body, in detection
 	reserved  int    // bytes, for that
 	hits      []CustomMatch
-	event     Event
+	event     Event // on the request, or on the response
+	aside     aside // the other one
 
 	respSeen    bool // the response's body is to be inspected
 	respRead    bool // or was
@@ -51,8 +52,43 @@ type Transaction struct {
 	outcome     Outcome
 }
 
+// aside is what there is to say of the part of an exchange that is not at
+// hand.
+type aside struct {
+	event Event
+	hits  []CustomMatch
+}
+
+// about turns to the request or to the response. Either may be judged first: a
+// backend may answer before it has the whole request.
+func (t *Transaction) about(response bool) {
+	if t.event.Response == response {
+		return
+	}
+	other := t.aside
+	t.aside = aside{t.event, t.hits}
+	t.event, t.hits = other.event, other.hits
+	t.event.Response = response
+}
+
+// Finish says that nothing more comes. A request in detection whose body has not
+// come to its end, because the client left or the backend answered before, is
+// judged by what there is of it.
+func (t *Transaction) Finish() {
+	if t.decided || t.inspected == 0 || t.p.prevents() {
+		return
+	}
+	defer t.time(t.start())
+	t.about(false)
+	t.unseen("request body was inspected in part: its end did not come")
+	text := string(t.seen)
+	t.seen = nil
+	t.inspect(text, false)
+}
+
 // Done ends the transaction; it must not be used any more.
 func (t *Transaction) Done() {
+	t.Finish()
 	t.forget()
 	t.rules.Release()
 	clear(t.req.Headers)
@@ -172,6 +208,7 @@ func (t *Transaction) kindOfBody() variables.Processor {
 // piece, then what follows. end says that the body ends with it.
 func (t *Transaction) Body(piece []byte, end bool) Decision {
 	defer t.time(t.start())
+	t.about(false)
 	t.received += int64(len(piece))
 	if t.passed {
 		return Decision{}
@@ -206,6 +243,7 @@ func (t *Transaction) Trailers() (send bool) {
 	if t.p.prevents() {
 		return false
 	}
+	t.about(false)
 	if !t.passed {
 		t.unseen("request trailers were not inspected; prevention would not send them on")
 	}
@@ -219,9 +257,7 @@ func (t *Transaction) unseen(what string) {
 		t.partial = true
 		t.p.Metrics.Partial.Add(1)
 	}
-	if !t.event.Response { // otherwise the word on the request is out
-		t.event.Partial, t.event.Unseen = true, cmp.Or(what, t.event.Unseen)
-	}
+	t.event.Partial, t.event.Unseen = true, cmp.Or(what, t.event.Unseen)
 }
 
 // inspect judges the request with its body, or with the beginning of it.
@@ -389,6 +425,7 @@ func (t *Transaction) verify(jm *Judgement) {
 	plain, err := t.p.judge.request(t.client.Trace, &t.req, t.skip, nil, false)
 	if err != nil {
 		t.p.Metrics.Errors.Add(1) // the first judgement stands
+		t.event.Reason = "not verified: " + err.Error()
 		return
 	}
 	t.p.Metrics.Verified.Add(1)

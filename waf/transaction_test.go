@@ -497,7 +497,7 @@ func TestResponses(t *testing.T) {
 }
 
 func TestVerifyJudgesTwice(t *testing.T) {
-	p, _ := newPolicy(t, func(c *config.WAFPolicy) { c.Acceleration, c.VerifySample = config.AccelerationVerify, 1 })
+	p, log := newPolicy(t, func(c *config.WAFPolicy) { c.Acceleration, c.VerifySample = config.AccelerationVerify, 1 })
 	pass(p, "GET /?q=chairs HTTP/1.1"+browserHead, "")
 	pass(p, "GET "+xssQuery+" HTTP/1.1"+browserHead, "")
 	if v, d := p.Metrics.Verified.Load(), p.Metrics.Differences.Load(); v != 2 || d != 0 {
@@ -513,6 +513,9 @@ func TestVerifyJudgesTwice(t *testing.T) {
 	p.judge = &judge{requests: whole.requests, rules: whole.rules} // without an engine
 	if d, _ := pass(p, "GET /?q=chairs HTTP/1.1"+browserHead, ""); d.Action != Pass || p.Metrics.Errors.Load() != 1 {
 		t.Errorf("an engine that fails to verify: %+v, %d errors", d, p.Metrics.Errors.Load())
+	}
+	if last := log.list[len(log.list)-1]; !strings.HasPrefix(last.Reason, "not verified: ") {
+		t.Errorf("it is logged as %+v", last)
 	}
 }
 

@@ -159,6 +159,7 @@ func (s *wafStage) OnResponseTrailers() (send bool) { return s.tx.ResponseTraile
 
 // Record implements l7.Recorder.
 func (s *wafStage) Record(r *telemetry.Record) {
+	s.tx.Finish()
 	r.WAFPolicy, r.WAFEvaluationTime = s.policy.Name(), int64(s.tx.Took())
 	r.WAFMode = "Prevention"
 	if s.policy.Mode() == config.WAFDetection {
