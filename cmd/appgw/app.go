@@ -49,6 +49,8 @@ type app struct {
 	upgrader *daemon.Upgrader // nil in check and explain
 	secret   [32]byte         // for affinity cookies when none is configured
 
+	first *config.Gateway // that the process started with; nil: not yet
+
 	mu      sync.Mutex
 	current *running
 	bots    *bot.Classifier // nil until a policy asks for it
@@ -91,11 +93,27 @@ func (a *app) apply(ctx context.Context) (files []string, err error) {
 		return a.own(b.next.files), err
 	}
 	next.warnings = append(texts(warnings), next.warnings...)
+	next.warnings = append(next.warnings, startOnly(a.first, conf)...)
 	for _, w := range next.warnings {
 		a.log.Warn("configuration", "warning", w)
 	}
 	a.commit(prev, next, b)
 	return a.own(next.files), nil
+}
+
+// startOnly warns of what is read at a start only and has changed since.
+func startOnly(first, next *config.Gateway) (warnings []string) {
+	if first == nil {
+		return nil
+	}
+	warn := func(key, before, now string) {
+		if before != now {
+			warnings = append(warnings, fmt.Sprintf("%s: it is read at a start only and stays %q; an upgrade or a restart puts %q to use", key, before, now))
+		}
+	}
+	warn("admin.address", first.Admin.Address, next.Admin.Address)
+	warn("metrics.address", first.Metrics.Address, next.Metrics.Address)
+	return warnings
 }
 
 func texts(warnings config.Warnings) []string {
@@ -147,6 +165,9 @@ func (a *app) commit(prev, next *running, b *build) {
 	}
 	if prev.stopCerts != nil {
 		prev.stopCerts()
+	}
+	if a.first == nil {
+		a.first = next.conf
 	}
 	a.mu.Lock()
 	a.current = next

@@ -86,6 +86,25 @@ func TestChangedErrorPageReloads(t *testing.T) {
 	}
 }
 
+// What a reload cannot change it does not keep quiet about.
+func TestReloadSaysWhatItLeavesForAStart(t *testing.T) {
+	g, o := newGateway(t), newOrigin(t)
+	p := newPlan(g, o)
+	g.start(p.text())
+	other := testkit.FreeAddr(t)
+	for range 2 { // also when the one before has said it
+		g.mark()
+		g.configure(strings.Replace(p.text(), g.admin, other, 1))
+		g.waitLog("admin.address", "read at a start only", g.admin, other)
+	}
+	g.mark()
+	g.configure(p.text())
+	g.waitLog("configuration applied")
+	if strings.Contains(g.log()[g.seen:], "admin.address") {
+		t.Error("it warns of what is as it was")
+	}
+}
+
 func TestRenamedAccessLogIsReopenedAndLosesNoLine(t *testing.T) {
 	g, o := newGateway(t), newOrigin(t)
 	p := newPlan(g, o)
