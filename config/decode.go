@@ -143,8 +143,12 @@ func (o object[T]) read(c cursor, into *T) bool {
 	if o.at != nil && !c.isDefault {
 		o.at(into, pos(c.node))
 	}
+	typos := o.refuseUnknown(c, entries)
 	for _, f := range o.fields {
 		e, ok := entries[f.name]
+		if !ok {
+			e, ok = typos[f.name]
+		}
 		switch {
 		case ok:
 			f.read(c.key(f.name, e), into)
@@ -154,22 +158,36 @@ func (o object[T]) read(c cursor, into *T) bool {
 			f.read(c.withDefault(f.name, f.def), into)
 		}
 	}
-	o.refuseUnknown(c)
 	return true
 }
 
-// refuseUnknown reports the keys that the table does not have.
-func (o object[T]) refuseUnknown(c cursor) {
+// refuseUnknown reports the keys that the table does not have. Those that are
+// one of its keys but for a typing error are returned by that key, unless it
+// is there as well: what stands beneath is checked all the same, and what
+// refers to it draws no second error.
+func (o object[T]) refuseUnknown(c cursor, there map[string]entry) (typos map[string]entry) {
 	names := make([]string, len(o.fields))
 	for i, f := range o.fields {
 		names[i] = f.name
 	}
 	for i := 0; i+1 < len(c.node.Content) && !c.d.full(); i += 2 {
 		k := c.node.Content[i]
-		if k.Kind == yaml.ScalarNode && !slices.Contains(names, k.Value) {
-			c.key(printable(k.Value), entry{k, k}).errorf("unknown key; %s", didYouMean(k.Value, names))
+		if k.Kind != yaml.ScalarNode || slices.Contains(names, k.Value) {
+			continue
 		}
+		c.key(printable(k.Value), entry{k, k}).errorf("unknown key; %s", didYouMean(k.Value, names))
+		meant, ok := nearest(k.Value, names)
+		_, present := there[meant]
+		_, taken := typos[meant]
+		if !ok || present || taken {
+			continue
+		}
+		if typos == nil {
+			typos = map[string]entry{}
+		}
+		typos[meant] = entry{k, c.node.Content[i+1]}
 	}
+	return typos
 }
 
 // mapping checks that the value is a mapping whose keys are plain and
