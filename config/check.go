@@ -197,9 +197,13 @@ func (c *checker) bind(path string, i int) {
 }
 
 // checkPools refuses a target that is there twice: its health, its requests
-// in flight and its affinity are one.
+// in flight and its affinity are one. A pool without targets is allowed, as in
+// Azure, whose gateway answers 502 for it.
 func (c *checker) checkPools() {
 	for i, b := range c.g.BackendPools {
+		if path := fmt.Sprintf("backendPools[%d]", i); len(b.Targets) == 0 && !c.failed(path) && !c.failed(path+".targets") {
+			c.warnf(path+".targets", "backend pool %s is empty: every request that is sent to it is answered 502; add a target", quote(b.Name))
+		}
 		seen := make(map[Target]int, len(b.Targets))
 		for j, t := range b.Targets {
 			t.Weight = 0

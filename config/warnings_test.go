@@ -29,6 +29,10 @@ pathMaps: [{name: none, default: {backendPool: app, backendSettings: plain}}]
 		`appgw.yaml:8: redirects[0]: redirect "nowhere" is not used`,
 		`appgw.yaml:9: pathMaps[0]: path map "none" is not used`,
 	}},
+	{name: "a pool with an empty list", text: strings.Replace(web, "targets: [10.0.0.4]", "targets: []", 1), want: []string{
+		`appgw.yaml:2: backendPools[0].targets: backend pool "app" is empty: every request that is sent to it is answered 502; add a target`}},
+	{name: "a pool without a list", text: strings.Replace(web, "backendPools: [{name: app, targets: [10.0.0.4]}]", "backendPools:\n- balance: roundRobin\n  name: app", 1), want: []string{
+		`appgw.yaml:3: backendPools[0].targets: backend pool "app" is empty: every request that is sent to it is answered 502; add a target`}},
 	{name: "no rule", text: backends + "listeners: [{name: web, address: 8080}]\n", want: []string{
 		`appgw.yaml:2: backendPools[0]: backend pool "app" is not used`,
 		`appgw.yaml:3: backendSettings[0]: backend settings "plain" is not used`,
