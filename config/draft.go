@@ -13,6 +13,11 @@ type Draft struct {
 	// there is no such address.
 	AdminAddress string
 
+	// Gateway is what could be decoded, which nothing may serve: what was
+	// refused is zero or wrong, names may be there twice, and references lead
+	// nowhere.
+	Gateway *Gateway
+
 	report *report
 }
 
@@ -30,12 +35,16 @@ func LoadDraft(file string) (*Draft, error) {
 	}
 	g := &Gateway{}
 	gatewayObject().read(cursor{d: &decoder{report: r, dir: filepath.Dir(file)}, node: root}, g)
-	d := &Draft{AdminAddress: g.Admin.Address, report: r}
+	d := &Draft{AdminAddress: g.Admin.Address, Gateway: g, report: r}
 	if r.failed("admin.address") || r.failed("admin") {
 		d.AdminAddress = ""
 	}
 	return d, nil
 }
+
+// Refused says whether the value at a path, such as listeners[1].address, was
+// itself refused when it was decoded.
+func (d *Draft) Refused(path string) bool { return d.report.failed(path) }
 
 // Problem says what is wrong at a path, such as listeners[1].tls, with the
 // line of it or of the nearest thing around it.

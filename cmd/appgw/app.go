@@ -82,7 +82,7 @@ func (a *app) running() *running {
 // apply parses, builds and commits the configuration; a refused one changes
 // nothing.
 func (a *app) apply(ctx context.Context) (files []string, err error) {
-	conf, warnings, err := a.source.load()
+	conf, warnings, err := a.load()
 	if err != nil {
 		return a.own(nil), err
 	}
@@ -92,7 +92,7 @@ func (a *app) apply(ctx context.Context) (files []string, err error) {
 	if err != nil {
 		return a.own(b.next.files), err
 	}
-	next.warnings = append(texts(warnings), next.warnings...)
+	next.warnings = append(warnings, next.warnings...)
 	next.warnings = append(next.warnings, startOnly(a.first, conf)...)
 	for _, w := range next.warnings {
 		a.log.Warn("configuration", "warning", w)

@@ -74,6 +74,7 @@ type build struct {
 	secret  []byte
 	errs    []problem
 	warn    []problem
+	refused func(path string) bool // what of the configuration was refused already; nil: nothing
 	undo    []func()
 
 	pools     map[string]*config.BackendPool
@@ -145,12 +146,12 @@ func (b *build) run(ctx context.Context) (*running, error) {
 		b.lookUp(ctx)
 	}
 	draft := b.draft()
+	for _, w := range b.warn {
+		b.next.warnings = append(b.next.warnings, placed(draft, w).Error())
+	}
 	if len(b.errs) > 0 {
 		b.abandon()
 		return nil, refusal(draft, b.errs)
-	}
-	for _, w := range b.warn {
-		b.next.warnings = append(b.next.warnings, placed(draft, w).Error())
 	}
 	return b.next, nil
 }
@@ -182,11 +183,16 @@ func refusal(draft *config.Draft, problems []problem) error {
 	for _, p := range problems {
 		all = append(all, placed(draft, p))
 	}
+	return joined(all)
+}
+
+// joined is all errors as one, by line and column.
+func joined(all []error) error {
 	slices.SortStableFunc(all, func(a, b error) int {
 		var x, y config.Error
 		errors.As(a, &x)
 		errors.As(b, &y)
-		return cmp.Compare(x.Line, y.Line)
+		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
 	})
 	return errors.Join(all...)
 }
@@ -286,18 +292,29 @@ func (b *build) loadCertificates() {
 	var sources []tlscert.Source
 	for _, l := range b.conf.Listeners {
 		for _, c := range l.TLS.Certificates {
-			sources = append(sources, tlscert.Source{Listener: l.Name, CertFile: c.CertFile, KeyFile: c.KeyFile})
+			if c.CertFile != "" && c.KeyFile != "" { // or it was refused
+				sources = append(sources, tlscert.Source{Listener: l.Name, CertFile: c.CertFile, KeyFile: c.KeyFile})
+			}
 		}
 	}
-	store, err := tlscert.Load(sources, tlscert.Options{Logger: b.app.log, Previous: b.prev.certs})
-	if err != nil {
-		for _, e := range unjoin(err) {
-			b.certificateFailed(e)
-		}
+	opts := tlscert.Options{Logger: b.app.log, Previous: b.prev.certs}
+	store, err := tlscert.Load(sources, opts)
+	if err == nil {
+		b.next.certs = store
+		b.checkCertificates(store)
+		b.checkCovered(store)
 		return
 	}
-	b.next.certs = store
-	b.checkCertificates()
+	for _, e := range unjoin(err) {
+		b.certificateFailed(e)
+		sources = slices.DeleteFunc(sources, func(s tlscert.Source) bool {
+			var failed *tlscert.SourceError
+			return errors.As(e, &failed) && failed.Source == s
+		})
+	}
+	if store, err := tlscert.Load(sources, opts); err == nil { // those beside it may have expired
+		b.checkCertificates(store)
+	}
 }
 
 // unjoin takes apart what errors.Join joined.
@@ -328,22 +345,31 @@ func (b *build) certificatePath(listener, cert, key string) string {
 		func(c *config.Certificate) bool { return c.CertFile == cert && c.KeyFile == key })
 }
 
-// checkCertificates warns of what clients will not accept.
-func (b *build) checkCertificates() {
-	for _, s := range b.next.certs.Status() {
+// checkCertificates warns of certificates that clients will not accept.
+func (b *build) checkCertificates(store *tlscert.Store) {
+	for _, s := range store.Status() {
 		for _, w := range s.Warnings {
 			b.warnf(b.certificatePath(s.Listener, s.CertFile, s.KeyFile), "certificate %s: %s", s.CertFile, w)
 		}
 	}
+}
+
+// checkCovered warns of host names that no certificate of their listener is
+// for.
+func (b *build) checkCovered(store *tlscert.Store) {
 	for i := range b.conf.Listeners {
 		l := &b.conf.Listeners[i]
-		set := b.next.certs.Set(l.Name)
+		set := store.Set(l.Name)
 		if set == nil {
 			continue
 		}
 		for j, host := range l.HostNames {
+			path := fmt.Sprintf("listeners[%d].hostNames[%d]", i, j)
+			if b.refused != nil && b.refused(path) {
+				continue
+			}
 			if certifiable(host) && !set.Covers(host) {
-				b.warnf(fmt.Sprintf("listeners[%d].hostNames[%d]", i, j), "no certificate of the listener is for %s; clients will refuse it", host)
+				b.warnf(path, "no certificate of the listener is for %s; clients will refuse it", host)
 			}
 		}
 	}

@@ -20,7 +20,8 @@ func newCheckCommand() *cobra.Command {
 		Short: "Do everything a start does short of serving, and report every error",
 		Long: `Check parses the configuration, reads the files it names, and compiles it,
 without listening and without contacting a backend. Every error is reported,
-as file:line: path: message. The exit status is 0, or 1 if a start would fail.`,
+those of files beside those of keys, as file:line: path: message. The exit
+status is 0, or 1 if a start would fail.`,
 		Example: "  appgw check -c appgw.yaml",
 		Args:    noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
@@ -56,17 +57,14 @@ func count(n int, what string) string {
 
 // dryBuild builds a configuration without sockets and members.
 func dryBuild(ctx context.Context, src source) (next *running, warnings []string, err error) {
-	conf, parsed, err := src.load()
-	if err != nil {
-		return nil, texts(parsed), err
-	}
 	a := newApp(slog.New(slog.DiscardHandler), src)
-	next, err = newBuild(a, conf, &running{}, true).run(ctx)
-	warnings = texts(parsed)
-	if next != nil {
-		warnings = append(warnings, next.warnings...)
+	conf, warnings, err := a.load()
+	if err != nil {
+		return nil, warnings, err
 	}
-	return next, warnings, err
+	b := newBuild(a, conf, &running{}, true)
+	next, err = b.run(ctx)
+	return next, append(warnings, b.next.warnings...), err
 }
 
 func newSchemaCommand() *cobra.Command {

@@ -12,7 +12,7 @@ import (
 	"gatehouse/internal/testkit"
 )
 
-// broken is wrong in every line that says so. What files are missing is found only in a file whose keys are right.
+// broken is wrong in every line that says so.
 const broken = `limits: {headBytes: 1TiB}                  # too much
 listeners:
   - {name: web, address: 127.0.0.1:70000}  # no port
@@ -167,6 +167,84 @@ func TestCheckReportsAllFilesAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "appgw.yaml", tlsConfig)
 	appgwIn(t, dir, "check").expect(t, 1, "appgw.yaml:1: affinity", "appgw.yaml:7: listeners[0].errorPages", "appgw.yaml:10: listeners[0].tls", "appgw.yaml:14: backendSettings")
+}
+
+// brokenFiles is wrong in its keys, with names that are there twice or not at all, and names files.
+const brokenFiles = `affinity: {secretFile: secret}
+listeners:
+  - name: shop
+    address: 127.0.0.1:84433
+    protocol: https
+    tls: {certificates: [{certFile: old.crt, keyFile: old.key}, {certFile: none.crt, keyFile: none.key}, {certFile: half.crt}]}
+  - name: shop
+    address: 127.0.0.1:8444
+    protocol: https
+    hostNames: [b@d, www.test]
+    errorPages: {502: down.html}
+    tls: {certificates: [{certFile: old.crt, keyFile: other.key}]}
+backendSettings:
+  - {protocol: https, tls: {caFile: ca.pem}}
+  - {name: plain, tls: {caFile: unused.pem}}
+logs: {access: {output: var/log/access.log}}
+`
+
+// What is wrong with files is said beside what is wrong with keys, by every command.
+func TestFilesAreLookedAtBesideOtherErrors(t *testing.T) {
+	dir := t.TempDir()
+	ca := testkit.NewCA(t)
+	old := ca.Issue(testkit.Leaf{Names: []string{"a.test"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	write(t, dir, "appgw.yaml", brokenFiles)
+	write(t, dir, "old.crt", string(old.CertPEM))
+	write(t, dir, "old.key", string(old.KeyPEM))
+	write(t, dir, "other.key", string(ca.Server("other.test").KeyPEM))
+	want := []string{
+		"appgw.yaml:1: affinity.secretFile: open secret: no such file or directory",
+		"appgw.yaml:4: listeners[0].address: must be ",
+		"appgw.yaml:6: listeners[0].tls.certificates[1]: open none.crt: no such file or directory",
+		"appgw.yaml:6: listeners[0].tls.certificates[2].keyFile: is missing; add it",
+		`appgw.yaml:7: listeners[1].name: the name "shop" is already taken on line 3`,
+		"appgw.yaml:10: listeners[1].hostNames[0]: ",
+		"appgw.yaml:11: listeners[1].errorPages.502: open down.html: no such file or directory",
+		"appgw.yaml:12: listeners[1].tls.certificates[0]: certificate old.crt: private key does not match public key",
+		"appgw.yaml:14: backendSettings[0].name: is missing; add it",
+		"appgw.yaml:14: backendSettings[0].tls.caFile: open ca.pem: no such file or directory",
+		"appgw.yaml:16: logs.access.output: stat var/log: no such file or directory",
+	}
+	for _, args := range [][]string{{"check"}, {"run"}, {"explain", "--url", "http://a/"}} {
+		r := appgwIn(t, dir, args...)
+		r.expect(t, 1, want...)
+		at := -1
+		for _, w := range want {
+			i := strings.Index(r.stderr, w)
+			if i < at {
+				t.Errorf("%s: not in the order of lines: %q", args[0], w)
+			}
+			at = i
+		}
+	}
+	appgwIn(t, dir, "check").expect(t, 1, "warning: appgw.yaml:6: listeners[0].tls.certificates[0]: certificate old.crt: expired on ")
+}
+
+// One certificate that cannot be read does not hide that another has expired.
+func TestCheckWarnsOfCertificatesBesideBrokenOnes(t *testing.T) {
+	dir := site(t, testkit.NewCA(t), testkit.Leaf{Names: []string{"shop.test", "*.shop.test"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	write(t, dir, "appgw.yaml", strings.Replace(tlsConfig, "certificates:\n", "certificates:\n        - {certFile: none.crt, keyFile: none.key}\n", 1))
+	r := appgwIn(t, dir, "check")
+	r.expect(t, 1, "appgw.yaml:10: listeners[0].tls.certificates[0]: open none.crt: ", "warning: appgw.yaml:11: listeners[0].tls.certificates[1]: certificate tls.crt: expired on ")
+	if strings.Contains(r.stderr, "hostNames") {
+		t.Errorf("whether names are covered is not known:\n%s", r.stderr)
+	}
+}
+
+// A host name that is none needs no certificate; the others beside it do.
+func TestCheckAsksForCertificatesOfGoodHostNamesOnly(t *testing.T) {
+	dir := site(t, testkit.NewCA(t), testkit.Leaf{Names: []string{"shop.test"}})
+	write(t, dir, "appgw.yaml", strings.Replace(tlsConfig, "hostNames: [shop.test, ", "hostNames: [shop.test, b@d, ", 1))
+	r := appgwIn(t, dir, "check")
+	r.expect(t, 1, "\nappgw.yaml:6: listeners[0].hostNames[1]: ", "warning: appgw.yaml:6: listeners[0].hostNames[2]: no certificate of the listener is for *.shop.test")
+	if strings.Contains(r.stderr, "for b@d") {
+		t.Errorf("a certificate for what is no name:\n%s", r.stderr)
+	}
 }
 
 // Check neither listens nor leaves anything behind: it runs beside the gateway, as anybody.
