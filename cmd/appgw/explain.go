@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,9 @@ func newExplainCommand() *cobra.Command {
 		Short: "Say which listener, rule, path and pool a request would meet, and why",
 		Long: `Explain takes a request through the gateway's own routing, without sending
 anything: the listener that its host leads to, the client after trusted proxies
-were asked, access rules, the canonical path, the rule, and the pool or redirect.`,
+were asked, access rules, the canonical path, the rule, and the pool or redirect.
+The port of the URL is the listener's; without one it is 80 or 443, or else the
+only one that listeners of that scheme have.`,
 		Example: `  appgw explain -c appgw.yaml --url https://shop.example/images/logo.png --from 203.0.113.9
   appgw explain --url http://shop.example:8080/ --from 10.0.0.1 --header "X-Forwarded-For: 203.0.113.9" --json`,
 		Args: noArguments,
@@ -88,7 +89,7 @@ func explain(next *running, q question) (*answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--from: %w", err)
 	}
-	sites, where, err := next.sitesFor(u)
+	sites, where, err := next.sitesFor(door{scheme: u.Scheme, host: u.Hostname(), port: u.Port()})
 	if err != nil {
 		return nil, err
 	}
@@ -97,43 +98,6 @@ func explain(next *running, q question) (*answer, error) {
 		return nil, err
 	}
 	return &answer{append(where, l7.Explain(next.snapshot, sites, req, from.Unmap())...)}, nil
-}
-
-// sitesFor finds the listeners on the port of a URL. When several addresses
-// have it, a step says which one is meant.
-func (r *running) sitesFor(u *url.URL) (*l7.Sites, []l7.Step, error) {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	var candidates []int
-	var ports []string
-	for i, s := range r.snapshot.Sites {
-		l := s.First()
-		if (u.Scheme == "https") == l.HTTPS && strconv.Itoa(int(l.Port)) == port {
-			candidates = append(candidates, i)
-		}
-		ports = append(ports, fmt.Sprintf("%d", l.Port))
-	}
-	switch len(candidates) {
-	case 0:
-		return nil, nil, fmt.Errorf("no %s listener has port %s (ports: %s); name the port in the URL", u.Scheme, port, strings.Join(ports, ", "))
-	case 1:
-		return r.snapshot.Sites[candidates[0]], nil, nil
-	}
-	i, why := r.choose(candidates, u.Hostname())
-	return r.snapshot.Sites[i], []l7.Step{{Name: "address", Result: listenAddress(r.addresses[i]), Why: why}}, nil
-}
-
-// choose takes the address that a URL names, or the first.
-func (r *running) choose(candidates []int, host string) (i int, why string) {
-	addr, err := netip.ParseAddr(host)
-	for _, i := range candidates {
-		if err == nil && r.addresses[i].Addr() == addr.Unmap() {
-			return i, "the URL names it"
-		}
-	}
-	return candidates[0], fmt.Sprintf("it is the first of the %d addresses with that port", len(candidates))
 }
 
 // request makes the request as it would arrive.

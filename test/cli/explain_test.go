@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"gatehouse/internal/testkit"
 )
 
 const routes = `trustedProxies: [10.0.0.0/8]
@@ -136,8 +138,9 @@ func TestExplainRefusesWhatIsNoRequest(t *testing.T) {
 	}{
 		{"no URL", []string{"--url", "shop.test/x"}, `--url "shop.test/x": want http://host/path`},
 		{"other scheme", []string{"--url", "ftp://shop.test/x"}, "want http://host/path or https://host/path"},
-		{"no such port", []string{"--url", "http://shop.test/"}, "no http listener has port 80 (ports: 8080, 8081, 8082, 8083, 8083, 8084)"},
-		{"other protocol", []string{"--url", "https://shop.test:8080/"}, "no https listener has port 8080"},
+		{"no such port", []string{"--url", "http://shop.test/"}, "no port is named, and no http listener has 80; name one of theirs: 8080, 8081, 8082, 8083, 8084"},
+		{"another port", []string{"--url", "http://shop.test:99/"}, "no http listener has port 99; they have 8080, 8081, 8082, 8083, 8084"},
+		{"other protocol", []string{"--url", "https://shop.test:8080/"}, "there is no https listener; those there are have the ports 8080, 8081, 8082, 8083, 8084"},
 		{"no address", []string{"--url", "http://shop.test:8080/", "--from", "here"}, "--from: "},
 		{"no field", []string{"--url", "http://shop.test:8080/", "--header", "X-Forwarded-For"}, `--header "X-Forwarded-For": want Name: value`},
 		{"bad method", []string{"--url", "http://shop.test:8080/", "--method", "GE T"}, "the request is refused: "},
@@ -147,6 +150,41 @@ func TestExplainRefusesWhatIsNoRequest(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			appgwIn(t, dir, append([]string{"explain"}, tt.args...)...).expect(t, 1, tt.want)
+		})
+	}
+}
+
+// Without a port the URL means 80 or 443, or else the only port that listeners of its scheme have.
+func TestExplainFindsTheListenerOfAURLWithoutPort(t *testing.T) {
+	ca := testkit.NewCA(t)
+	const rest = `
+backendPools: [{name: app, targets: [10.0.0.4]}]
+backendSettings: [{name: plain}]
+`
+	const tls = "protocol: https, tls: {certificates: [{certFile: tls.crt, keyFile: tls.key}]}"
+	tests := []struct {
+		name, listeners, url string
+		code                 int
+		want, not            string
+	}{
+		{"the only one", `[{name: a, address: 8080}]`, "http://x/", 0, "no port is named, and 8080 is the only one that http listeners have", "first of"},
+		{"the only one of its scheme", `[{name: a, address: 8080}, {name: b, address: 8443, ` + tls + `}]`, "https://x/", 0, "no port is named, and 8443 is the only one that https listeners have", ""},
+		{"one port, two addresses", `[{name: a, address: "127.0.0.1:8080"}, {name: b, address: "127.0.0.2:8080"}]`, "http://127.0.0.2/", 0, "listeners have; the URL names it", ""},
+		{"80 before others", `[{name: a, address: 8080}, {name: b, address: 80}]`, "http://x/", 0, "listener   b", "address"},
+		{"several", `[{name: a, address: 8080}, {name: b, address: 8081}]`, "http://x/", 1, "no port is named, and no http listener has 80; name one of theirs: 8080, 8081", ""},
+		{"a port that is not there", `[{name: a, address: 8080}]`, "http://x:80/", 1, "no http listener has port 80; they have 8080", ""},
+		{"none of its scheme", `[{name: a, address: 8080}]`, "https://x/", 1, "there is no https listener; those there are have the ports 8080", ""},
+		{"none at all", `[]`, "https://x/", 1, "the configuration has no listeners", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := site(t, ca, testkit.Leaf{Names: []string{"x"}})
+			write(t, dir, "appgw.yaml", "listeners: "+tt.listeners+rest)
+			r := appgwIn(t, dir, "explain", "--url", tt.url)
+			r.expect(t, tt.code, tt.want)
+			if tt.not != "" && strings.Contains(r.stdout, tt.not) {
+				t.Errorf("%q is said:\n%s", tt.not, r.stdout)
+			}
 		})
 	}
 }
