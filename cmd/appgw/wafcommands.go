@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/smallfile"
 	"gatehouse/proxy/http1"
+	"gatehouse/proxy/l7"
 	"gatehouse/waf"
 )
 
@@ -54,19 +55,23 @@ and what the bot rules make of the client.
 
 The request is a file with a raw HTTP/1.1 request (- is standard input; lines may
 end without CR), or is put together from --url, --method, --header and --data.
-Without -c, the policy is the default one: balanced, in prevention.`,
+Without -c, the policy is the default one: balanced, in prevention. With it, the
+path is read as the listener does that the request would meet.`,
 		Example: `  appgw waf explain --url "http://shop.example/search?q=<script>alert(1)</script>"
   appgw waf explain -c appgw.yaml --policy shop --method POST --header "Content-Type: application/json" --data '{"name":"O'"'"'Brien"}' --url http://shop.example/
   appgw waf explain -c appgw.yaml --request blocked.http --json`,
 		Args: noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			p, err := policyOf(cmd, q.file, q.policy)
+			next, p, err := policyOf(cmd, q.file, q.policy)
 			if err != nil {
 				return err
 			}
-			x, err := q.explain(p, cmd.InOrStdin())
+			x, note, err := q.explain(next, p, cmd.InOrStdin())
 			if err != nil {
 				return err
+			}
+			if note != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
 			}
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), x)
@@ -91,15 +96,15 @@ Without -c, the policy is the default one: balanced, in prevention.`,
 	return cmd
 }
 
-// policyOf compiles the policy that a command is about.
-func policyOf(cmd *cobra.Command, file, name string) (*waf.Policy, error) {
+// policyOf compiles the policy that a command is about, and what is around it.
+func policyOf(cmd *cobra.Command, file, name string) (*running, *waf.Policy, error) {
 	src := defaultPolicySource()
 	if file != "" {
 		src = fileSource(file)
 	}
 	next, _, err := dryBuild(cmd.Context(), src)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var names []string
 	for n := range next.policies {
@@ -107,44 +112,99 @@ func policyOf(cmd *cobra.Command, file, name string) (*waf.Policy, error) {
 	}
 	switch {
 	case len(names) == 0:
-		return nil, errors.New("the configuration has no wafPolicies")
+		return nil, nil, errors.New("the configuration has no wafPolicies")
 	case name == "" && len(names) > 1:
-		return nil, fmt.Errorf("name one of the policies with --policy: %s", strings.Join(names, ", "))
+		return nil, nil, fmt.Errorf("name one of the policies with --policy: %s", strings.Join(names, ", "))
 	case name == "":
 		name = names[0]
 	}
 	p := next.policies[name]
 	if p == nil {
-		return nil, fmt.Errorf("no policy %q; there are: %s", name, strings.Join(names, ", "))
+		return nil, nil, fmt.Errorf("no policy %q; there are: %s", name, strings.Join(names, ", "))
 	}
-	return p, nil
+	return next, p, nil
 }
 
-// explain puts the request together and asks the policy.
-func (q *wafQuestion) explain(p *waf.Policy, stdin io.Reader) (*waf.Explanation, error) {
+// explain puts the request together and asks the policy. The note, if there is
+// one, is what had to be assumed.
+func (q *wafQuestion) explain(next *running, p *waf.Policy, stdin io.Reader) (x *waf.Explanation, note string, err error) {
 	from, err := netip.ParseAddr(q.from)
 	if err != nil {
-		return nil, fmt.Errorf("--from: %w", err)
+		return nil, "", fmt.Errorf("--from: %w", err)
 	}
 	head, data, err := q.message(stdin)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	req := &httpmsg.Request{}
 	if e := http1.ParseRequest(head, req, &http1.Limits{HeadBytes: 64 << 10, Fields: 1000, URLBytes: 32 << 10}); e != nil {
-		return nil, fmt.Errorf("the gateway itself refuses the request: %w", e)
+		return nil, "", fmt.Errorf("the gateway itself refuses the request: %w", e)
 	}
 	if data, err = bodyOf(req, data); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	// Whether a listener takes encoded slashes is its own affair.
-	path, _, err := httpmsg.CanonicalPath(nil, req.Bytes(req.RawPath), httpmsg.PathOptions{KeepEncodedSlash: true})
-	if err != nil {
-		return nil, fmt.Errorf("the gateway itself refuses the path: %w", err)
+	if note, err = q.readPath(next, req); err != nil {
+		return nil, "", err
+	}
+	addr := netip.AddrPortFrom(from.Unmap(), 0)
+	x, err = p.Explain(req, data, waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1", Trace: "explain"}, waf.ExplainOptions{VerifyBots: q.verifyBots})
+	return x, note, err
+}
+
+// readPath makes the path what the listener of the request makes of it. When
+// there is no such listener, the defaults of listeners apply, which the note
+// says if it makes a difference.
+func (q *wafQuestion) readPath(next *running, req *httpmsg.Request) (note string, err error) {
+	l, missing := q.listenerOf(next, req)
+	if l == nil {
+		l = &l7.Listener{} // the zero values are the defaults
+	}
+	read := func(o httpmsg.PathOptions) ([]byte, error) {
+		path, _, err := httpmsg.CanonicalPath(nil, req.Bytes(req.RawPath), o)
+		return path, err
+	}
+	path, err := read(httpmsg.PathOptions{
+		KeepEncodedSlash:     l.EncodedSlash == config.EncodedSlashKeep,
+		KeepDuplicateSlashes: l.DuplicateSlashes == config.DuplicateSlashesKeep,
+	})
+	if missing != nil {
+		kept, failure := read(httpmsg.PathOptions{KeepEncodedSlash: true, KeepDuplicateSlashes: true})
+		if failure != err || !bytes.Equal(kept, path) {
+			note = fmt.Sprintf("the path is read with encodedSlash: reject and duplicateSlashes: merge, the defaults: %v", missing)
+		}
+	}
+	switch {
+	case err != nil && note != "":
+		return "", fmt.Errorf("the gateway itself refuses the path: %w; %s", err, note)
+	case err != nil && l.Name != "":
+		return "", fmt.Errorf("the gateway itself refuses the path: listener %s: %w", l.Name, err)
+	case err != nil:
+		return "", fmt.Errorf("the gateway itself refuses the path: %w", err)
 	}
 	req.Path = req.Keep(path)
-	addr := netip.AddrPortFrom(from.Unmap(), 0)
-	return p.Explain(req, data, waf.Client{Addr: addr, Peer: addr, Proto: "HTTP/1.1", Trace: "explain"}, waf.ExplainOptions{VerifyBots: q.verifyBots})
+	return note, nil
+}
+
+// listenerOf is the listener that would serve the request, or why it is not
+// known. Without a configuration there is only one.
+func (q *wafQuestion) listenerOf(next *running, req *httpmsg.Request) (*l7.Listener, error) {
+	if q.file == "" {
+		return next.snapshot.Sites[0].First(), nil
+	}
+	host := req.Bytes(req.HostName)
+	d := door{host: strings.Trim(string(host), "[]")}
+	d.scheme, _, _ = strings.Cut(q.url, "://")
+	if req.Port != 0 {
+		d.port = strconv.Itoa(int(req.Port))
+	}
+	sites, _, err := next.sitesFor(d)
+	if err != nil {
+		return nil, err
+	}
+	if l := sites.Find(host); l != nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("no listener takes the host %s", printable(string(host)))
 }
 
 // bodyOf is the body of a request as it was written: out of its chunks, and no
@@ -307,7 +367,7 @@ func newWAFRulesCommand() *cobra.Command {
 		Example: "  appgw waf rules --group sqli\n  appgw waf rules -c appgw.yaml --policy shop --json",
 		Args:    noArguments,
 		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			p, err := policyOf(cmd, file, policy)
+			_, p, err := policyOf(cmd, file, policy)
 			if err != nil {
 				return err
 			}

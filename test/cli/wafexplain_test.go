@@ -67,3 +67,51 @@ func TestWAFExplainReadsARequestAsItIsSent(t *testing.T) {
 		})
 	}
 }
+
+// twoDoors has listeners that read a path differently.
+const twoDoors = `listeners:
+  - {name: strict, address: "127.0.0.1:8080"}
+  - {name: loose, address: "127.0.0.1:8081", hostNames: [loose.test], encodedSlash: keep, duplicateSlashes: keep}
+backendPools: [{name: app, targets: [10.0.0.4]}]
+backendSettings: [{name: plain}]
+wafPolicies:
+  - {name: shop}
+`
+
+// The path is what the listener of the request makes of it.
+func TestWAFExplainReadsThePathAsTheListenerDoes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "appgw.yaml", twoDoors)
+	const raw = "GET /a%2fb HTTP/1.1\r\nHost: loose.test:8081\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n\r\n"
+	write(t, dir, "loose", raw)
+	write(t, dir, "strict", strings.Replace(raw, "8081", "8080", 1))
+	write(t, dir, "lost", strings.Replace(raw, ":8081", "", 1))
+	const defaults = "the path is read with encodedSlash: reject and duplicateSlashes: merge, the defaults: "
+	tests := []struct {
+		name      string
+		args      []string
+		code      int
+		want, not string
+	}{
+		{"kept", []string{"--url", "http://loose.test:8081/a%2fb"}, 0, "verdict  pass", "note"},
+		{"slashes kept", []string{"--url", "http://loose.test:8081/a//<script>alert(1)"}, 0, "matched REQUEST_FILENAME: /a//<script>", "note"},
+		{"slashes merged", []string{"--url", "http://loose.test:8080/a//<script>alert(1)"}, 0, "matched REQUEST_FILENAME: /a/<script>", "note"},
+		{"refused", []string{"--url", "http://loose.test:8080/a%2fb"}, 1, "the gateway itself refuses the path: listener strict: encoded slash in path", "default"},
+		{"kept, in a file", []string{"--request", "loose"}, 0, "verdict  pass", "note"},
+		{"refused, in a file", []string{"--request", "strict"}, 1, "listener strict: encoded slash in path", "default"},
+		{"no port and two listeners", []string{"--url", "http://loose.test/a%2fb"}, 1, "encoded slash in path; " + defaults + "no port is named, and no http listener has 80; name one of theirs: 8080, 8081", ""},
+		{"no port, in a file", []string{"--request", "lost"}, 1, defaults + "no port is named, and no http or https listener has 80 or 443; name one of theirs: 8080, 8081", ""},
+		{"a host that nobody takes", []string{"--url", "http://other.test:8081/a//b"}, 0, "note: " + defaults + "no listener takes the host other.test", ""},
+		{"where it does not matter", []string{"--url", "http://loose.test/a/b"}, 0, "verdict  pass", "note"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := appgwIn(t, dir, append([]string{"waf", "explain", "-c", "appgw.yaml", "--policy", "shop"}, tt.args...)...)
+			r.expect(t, tt.code, tt.want)
+			if tt.not != "" && strings.Contains(r.stderr, tt.not) {
+				t.Errorf("%q is said:\n%s", tt.not, r.stderr)
+			}
+		})
+	}
+	appgwIn(t, dir, "waf", "explain", "--url", "http://loose.test/a%2fb").expect(t, 0, "verdict  pass") // as behind appgw proxy
+}
