@@ -49,16 +49,36 @@ func splitListen(text string) (host string, port uint16, err error) {
 		}
 		host = inner
 	} else if strings.Contains(host, ":") {
-		return "", 0, bad // an IPv6 address needs brackets
+		return "", 0, unbracketed(text, host, digits, bad)
 	}
 	n, err := parsePort(digits)
 	if err != nil {
-		return "", 0, bad
+		return "", 0, badPort(digits, bad)
 	}
 	if n == 0 && host == "" {
 		return "", 0, fmt.Errorf("port 0 (any free port) is for loopback addresses only; write a port of 1 to 65535")
 	}
 	return host, n, nil
+}
+
+// unbracketed says how an IPv6 address is written; what is none is bad.
+func unbracketed(text, host, digits string, bad error) error {
+	port, noPort := parsePort(digits)
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" && noPort == nil {
+		return fmt.Errorf("an IPv6 address needs brackets: [%s]:%d", ip, port)
+	}
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
+		return fmt.Errorf("%s has no port; write [%s]:8080", ip, ip)
+	}
+	return bad
+}
+
+// badPort tells a port that is too large from what is none.
+func badPort(digits string, bad error) error {
+	if digits != "" && len(digits) < 20 && strings.Trim(digits, "0123456789") == "" && digits[0] != '0' {
+		return fmt.Errorf("%s is not a port; use 1 to 65535", digits)
+	}
+	return bad
 }
 
 // parsePort takes digits only: no sign, no leading zero.
@@ -188,6 +208,9 @@ func (d *decoder) parseTarget(text string) (Target, error) {
 	if strings.Contains(text, "://") {
 		return Target{}, fmt.Errorf("write the address without a scheme, host or host:port; the protocol is in the backend settings")
 	}
+	if strings.Contains(text, "/") {
+		return Target{}, fmt.Errorf("write the address without a path, host or host:port; pathOverride of backend settings puts a path in front")
+	}
 	host, port, err := splitTarget(text)
 	if err != nil {
 		return Target{}, err
@@ -226,7 +249,7 @@ func splitTarget(text string) (host string, port int, err error) {
 	}
 	n, err := parsePort(digits)
 	if err != nil || n == 0 {
-		return "", 0, bad
+		return "", 0, badPort(digits, bad)
 	}
 	return host, int(n), nil
 }

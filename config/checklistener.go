@@ -9,7 +9,7 @@ import (
 )
 
 func (c *checker) checkListeners() {
-	if len(c.g.Listeners) == 0 && !c.has("listeners") {
+	if len(c.g.Listeners) == 0 && !c.has("listeners") && !c.failed("") {
 		c.warnf("", "there are no listeners; nothing is served")
 	}
 	for i := range c.g.Listeners {
@@ -127,12 +127,24 @@ func (c *checker) checkOverlap(same []bound) {
 		for _, rival := range []netip.Addr{b.at.Addr(), netip.IPv6Unspecified(), netip.IPv4Unspecified()} {
 			a, ok := seen[rival]
 			if ok && overlap(rival, b.at.Addr()) {
-				c.errorf(b.path, "%s overlaps with %s (%s); use the same address in both, or another port", b.at, a.at, a.path)
+				way := "use another port"
+				if len(a.listeners) > 0 && len(b.listeners) > 0 {
+					way = "use the same address in both, or another port"
+				}
+				c.errorf(b.path, "%s overlaps with %s (%s); %s", written(b.at), written(a.at), a.path, way)
 				break
 			}
 		}
 		seen[b.at.Addr()] = b
 	}
+}
+
+// written is an address as one writes it: ":8080" for all.
+func written(a netip.AddrPort) string {
+	if a.Addr() == netip.IPv6Unspecified() {
+		return fmt.Sprintf(":%d", a.Port())
+	}
+	return a.String()
 }
 
 func overlap(a, b netip.Addr) bool {

@@ -194,7 +194,7 @@ func (o object[T]) refuseUnknown(c cursor, there map[string]entry) (typos map[st
 // unique, and returns its values by key.
 func (c cursor) mapping() (map[string]entry, bool) {
 	if c.node.Kind != yaml.MappingNode {
-		c.errorf("must be a mapping (key: value), not %s", describe(c.node))
+		c.errorf("must be a mapping (key: value), not %s%s", describe(c.node), noBlank(c.node))
 		return nil, false
 	}
 	entries := make(map[string]entry, len(c.node.Content)/2)
@@ -258,7 +258,7 @@ func listOf[V any](v value[V], least int) value[[]V] {
 	}
 	return value[[]V]{schema: s, read: func(c cursor) ([]V, bool) {
 		if c.node.Kind != yaml.SequenceNode {
-			c.errorf("must be a list ([a, b]), not %s", describe(c.node))
+			c.errorf("must be a list ([a, b]), not %s%s", describe(c.node), dashes(c.node))
 			return nil, false
 		}
 		if len(c.node.Content) < least {
@@ -279,6 +279,28 @@ func listOf[V any](v value[V], least int) value[[]V] {
 		}
 		return list, true
 	}}
+}
+
+// dashes is what to do about a mapping where a list belongs.
+func dashes(n *yaml.Node) string {
+	if n.Kind == yaml.MappingNode {
+		return "; put - before each of its entries"
+	}
+	return ""
+}
+
+// noBlank is what to do about name:web, which is text and no mapping.
+func noBlank(n *yaml.Node) string {
+	if n.Kind == yaml.ScalarNode && keyLike(n.Value) {
+		return "; a blank is missing after a colon"
+	}
+	return ""
+}
+
+// keyLike says that text begins with a word and a colon.
+func keyLike(s string) bool {
+	word, _, ok := strings.Cut(s, ":")
+	return ok && word != "" && strings.IndexFunc(word, func(r rune) bool { return !isAlnum(r) }) < 0
 }
 
 // describe names the kind of a node for people.

@@ -28,16 +28,58 @@ var refused = []struct {
 		`appgw.yaml:2: not valid YAML: did not find expected ',' or '}' (while parsing a flow mapping)`,
 	}},
 	{name: "tab", text: "admin:\n\taddress: x\n", want: []string{
-		`appgw.yaml:2: not valid YAML: found character that cannot start any token (while scanning for the next token)`,
+		`appgw.yaml:2: not valid YAML: a tab where the indentation is; indent with blanks`,
 	}},
 	{name: "control character", text: "admin: \x00\n", want: []string{
-		`appgw.yaml:1: not valid YAML: control characters are not allowed (value: 0)`,
+		`appgw.yaml:1: not valid YAML: the byte 0x00 is no text; save the file as UTF-8, without control characters`,
+	}},
+	{name: "tab behind letters of more than a byte", text: "# h\u00e9\u00e9\nadmin:\n\taddress: x\n", want: []string{
+		`appgw.yaml:3: not valid YAML: a tab where the indentation is; indent with blanks`,
+	}},
+	{name: "not UTF-8", text: "admin: {}\nmetrics: {address: caf\xe9}\n", want: []string{
+		`appgw.yaml:2: not valid YAML: the byte 0xe9 is no text; save the file as UTF-8, without control characters`,
+	}},
+	{name: "text that begins with @", text: "admin: {address: @x}\n", want: []string{
+		`appgw.yaml:1: not valid YAML: a value that begins with @ needs quotes`,
+	}},
+	{name: "star without quotes", text: "listeners: [{hostNames: [*.shop.example]}]\n", want: []string{
+		`appgw.yaml:1: not valid YAML: a value that begins with * needs quotes: "*.shop.example"`,
+	}},
+	{name: "colon without quotes", text: "admin:\n  address: :80: x\n", want: []string{
+		`appgw.yaml:2: not valid YAML: mapping values are not allowed in this context; a value with a colon and a blank in it needs quotes, and the keys of a mapping begin in one column`,
+	}},
+	{name: "list out of column", text: "listeners:\n  - name: web\n   address: 8080\n", want: []string{
+		`appgw.yaml:3: not valid YAML: did not find expected '-' indicator (while parsing a block collection); the entries of a list begin with - in one column, and their keys in another`,
+	}},
+	{name: "key out of column", text: "admin:\n  address: off\n metrics: {}\n", want: []string{
+		`appgw.yaml:3: not valid YAML: did not find expected key (while parsing a block mapping); the keys of a mapping begin in one column`,
+	}},
+	{name: "key without colon", text: "admin: {}\nfoo\nmetrics: {}\n", want: []string{
+		`appgw.yaml:3: not valid YAML: could not find expected ':' (while scanning a simple key); a key is followed by a colon and a blank`,
+	}},
+	{name: "quote without end", text: "admin:\n  address: 'off\nmetrics: {}\n", want: []string{
+		`appgw.yaml:3: not valid YAML: found unexpected end of stream (while scanning a quoted scalar); the quote on line 2 is not closed`,
+	}},
+	{name: "list without dashes", text: "listeners:\n  name: web\nbackendSettings:\n  - name:plain\n", want: []string{
+		`appgw.yaml:1: listeners: must be a list ([a, b]), not a mapping; put - before each of its entries`,
+		`appgw.yaml:4: backendSettings[0]: must be a mapping (key: value), not "name:plain"; a blank is missing after a colon`,
+	}},
+	{name: "addresses", text: "listeners: [{name: a, address: ':80800'}, {name: b, address: '::1'}, {name: c, address: 'a:b:1'}]\nbackendPools: [{name: app, targets: [10.0.0.4/x, 'a:70000']}]\n", rest: "", want: []string{
+		`appgw.yaml:1: listeners[0].address: 80800 is not a port; use 1 to 65535`,
+		`appgw.yaml:1: listeners[1].address: ::1 has no port; write [::1]:8080`,
+		`appgw.yaml:1: listeners[2].address: must be host:port, :port or a port, such as 127.0.0.1:8080, :8080 or 8080, not "a:b:1"`,
+		`appgw.yaml:2: backendPools[0].targets[0]: write the address without a path, host or host:port; pathOverride of backend settings puts a path in front`,
+		`appgw.yaml:2: backendPools[0].targets[1]: 70000 is not a port; use 1 to 65535`,
+	}},
+	{name: "name with control characters", text: "probes: [{name: \"a\\e[2J\"}]\nbackendSettings: [{name: plain, probe: b}]\n", want: []string{
+		`appgw.yaml:1: probes[0].name: "a\x1b[2J" is not a name; use 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter, a digit or _`,
+		`appgw.yaml:2: backendSettings[0].probe: there is no probe "b"; known: "a\x1b[2J"`,
 	}},
 	{name: "two documents", text: "admin: {}\n---\nadmin: {}\n", want: []string{
 		`appgw.yaml:2: not valid YAML: more than one document; write one configuration per file, without a second ---`,
 	}},
 	{name: "deep", text: strings.Repeat("[", 100), want: []string{
-		`appgw.yaml:1: not valid YAML: exceeded max depth of 32 (while increasing flow level)`,
+		`appgw.yaml:1: not valid YAML: nested deeper than 32 levels, which no key is; check brackets and indentation`,
 	}},
 	{name: "alias", text: "admin: &a {}\nmetrics: *a\n", want: []string{
 		`appgw.yaml:1: anchors (&name) are not supported; write the value out where it is used`,
@@ -62,7 +104,7 @@ var refused = []struct {
 	{name: "what stands beneath an unknown key", text: "listner:\n- {name: web, adress: ':99999', protocol: http, protocl: ftp}\nzzz: {listeners: 5}\n", rest: backends + "rules:\n- {nam: all, listener: web, backendPol: app, backendSettings: nobody}\n", want: []string{
 		`appgw.yaml:1: listner: unknown key; did you mean listeners?`,
 		`appgw.yaml:2: listeners[0].adress: unknown key; did you mean address?`,
-		`appgw.yaml:2: listeners[0].address: must be host:port, :port or a port, such as 127.0.0.1:8080, :8080 or 8080, not ":99999"`,
+		`appgw.yaml:2: listeners[0].address: 99999 is not a port; use 1 to 65535`,
 		`appgw.yaml:2: listeners[0].protocl: unknown key; did you mean protocol?`,
 		`appgw.yaml:3: zzz: unknown key; known keys: admin, metrics, logs, limits, trustedProxies, forwardedFor, affinity, shutdown, errorPages, listeners, backendPools, backendSettings, probes, pathMaps, redirects, rules, rewriteSets, wafPolicies, wafPolicy, geo`,
 		`appgw.yaml:8: rules[0].nam: unknown key; did you mean name?`,
@@ -148,7 +190,7 @@ var refused = []struct {
 `, rest: backends, want: []string{
 		`appgw.yaml:2: listeners[0].name: "-a" is not a name; use 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter, a digit or _`,
 		`appgw.yaml:2: listeners[0].address: "localhost" is not an IP address; write one, such as 127.0.0.1:80, or :80 for all`,
-		`appgw.yaml:3: listeners[1].address: must be host:port, :port or a port, such as 127.0.0.1:8080, :8080 or 8080, not "::1:80"`,
+		`appgw.yaml:3: listeners[1].address: an IPv6 address needs brackets: [::1]:80`,
 		`appgw.yaml:3: listeners[1].protocol: must be one of http, https, not "ftp"`,
 		`appgw.yaml:3: listeners[1].hostNames[0]: "a.example:80" is not a host name; write it without scheme, port or path`,
 		`appgw.yaml:3: listeners[1].hostNames[1]: "*.*.*" has more than two *; use at most two in a name`,
@@ -162,7 +204,7 @@ var refused = []struct {
 		`appgw.yaml:4: listeners[2].http3: not available in this version`,
 		`appgw.yaml:4: listeners[2].wafPolicy: there is no WAF policy "x"; none is defined`,
 		`appgw.yaml:4: listeners[2].maxBodySize: not available in this version`,
-		`appgw.yaml:5: listeners[3].address: must be host:port, :port or a port, such as 127.0.0.1:8080, :8080 or 8080, not "99999"`,
+		`appgw.yaml:5: listeners[3].address: 99999 is not a port; use 1 to 65535`,
 		`appgw.yaml:5: listeners[3].protocol: tcp is not available in this version; use http, https`,
 		`appgw.yaml:6: listeners[4].name: is missing; add it`,
 		`appgw.yaml:6: listeners[4].http2: must be true or false, not "yes"`,
@@ -246,8 +288,8 @@ listeners:
   - {name: f, address: 10.0.0.1:83}
   - {name: g, address: 10.0.0.2:83}
 `, rest: backends, want: []string{
-		`appgw.yaml:2: metrics.address: 127.0.0.1:82 overlaps with 127.0.0.1:82 (admin.address); use the same address in both, or another port`,
-		`appgw.yaml:4: listeners[0].address: 127.0.0.1:80 overlaps with [::]:80 (listeners[1].address); use the same address in both, or another port`,
+		`appgw.yaml:2: metrics.address: 127.0.0.1:82 overlaps with 127.0.0.1:82 (admin.address); use another port`,
+		`appgw.yaml:4: listeners[0].address: 127.0.0.1:80 overlaps with :80 (listeners[1].address); use the same address in both, or another port`,
 		`appgw.yaml:7: listeners[3].address: 127.0.0.1:81 overlaps with 0.0.0.0:81 (listeners[2].address); use the same address in both, or another port`,
 	}},
 	{name: "names twice", text: "probes: [{name: a, protocol: tcp},\n  {name: a, protocol: tcp}]\n", rest: web, want: []string{

@@ -49,11 +49,19 @@ func distance(a, b string) int {
 }
 
 // listNames lists what a reference may name: all of a few, the nearest of many.
+//
+// A name may be one that was refused itself: it is shown as other values are.
 func listNames(got string, names []string) string {
 	if len(names) == 0 {
 		return "none is defined"
 	}
 	const most = 10
+	names = slices.Clone(names)
+	for i, n := range names {
+		if !wellNamed(n, 128) {
+			names[i] = quote(n)
+		}
+	}
 	if len(names) <= most {
 		sorted := slices.Sorted(slices.Values(names))
 		return "known: " + strings.Join(sorted, ", ")

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -23,9 +22,8 @@ func parseTree(r *report, data []byte) *yaml.Node {
 	}
 	doc, err := loadOne(data)
 	if err != nil {
-		at := syntaxPos(err, data)
-		r.note("", at)
-		r.errorf("", "not valid YAML: %s", syntaxMessage(err))
+		r.note("", syntaxPos(err, data))
+		r.errorf("", "not valid YAML: %s", syntaxMessage(err, data))
 		return nil
 	}
 	if doc == nil || len(doc.Content) == 0 {
@@ -71,42 +69,6 @@ func loadOne(data []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	return nil, extraDocument{pos(second)}
-}
-
-// syntaxPos keeps the position inside the file: the parser may point behind
-// its end, or nowhere.
-func syntaxPos(err error, data []byte) Pos {
-	at := Pos{Line: 1, Column: 1}
-	var le *yaml.LoadError
-	if errors.As(err, &le) && le.Mark.Line > 0 {
-		at = Pos{Line: le.Mark.Line, Column: max(le.Mark.Column, 1)}
-	}
-	var extra extraDocument
-	if errors.As(err, &extra) {
-		at = extra.at
-	}
-	if last := lines(data); at.Line > last {
-		at = Pos{Line: last, Column: 1}
-	}
-	return at
-}
-
-// lines counts lines as YAML does: CR, LF, CRLF, NEL, LS and PS end one. A
-// break at the end of the file starts no line.
-func lines(data []byte) int {
-	text := strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(string(data))
-	return 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n")
-}
-
-func syntaxMessage(err error) string {
-	var le *yaml.LoadError
-	if !errors.As(err, &le) {
-		return err.Error()
-	}
-	if le.ContextMsg != "" {
-		return fmt.Sprintf("%s (%s)", le.Message, le.ContextMsg)
-	}
-	return le.Message
 }
 
 // refuseIndirection reports anchors, aliases, merge keys and tags of one's

@@ -199,7 +199,7 @@ func TestFilesAreLookedAtBesideOtherErrors(t *testing.T) {
 	write(t, dir, "other.key", string(ca.Server("other.test").KeyPEM))
 	want := []string{
 		"appgw.yaml:1: affinity.secretFile: open secret: no such file or directory",
-		"appgw.yaml:4: listeners[0].address: must be ",
+		"appgw.yaml:4: listeners[0].address: 84433 is not a port; ",
 		"appgw.yaml:6: listeners[0].tls.certificates[1]: open none.crt: no such file or directory",
 		"appgw.yaml:6: listeners[0].tls.certificates[2].keyFile: is missing; add it",
 		`appgw.yaml:7: listeners[1].name: the name "shop" is already taken on line 3`,
