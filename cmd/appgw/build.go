@@ -305,13 +305,15 @@ func (b *build) loadCertificates() {
 		b.checkCovered(store)
 		return
 	}
+	failed := map[tlscert.Source]bool{}
 	for _, e := range unjoin(err) {
 		b.certificateFailed(e)
-		sources = slices.DeleteFunc(sources, func(s tlscert.Source) bool {
-			var failed *tlscert.SourceError
-			return errors.As(e, &failed) && failed.Source == s
-		})
+		var of *tlscert.SourceError
+		if errors.As(e, &of) {
+			failed[of.Source] = true
+		}
 	}
+	sources = slices.DeleteFunc(sources, func(s tlscert.Source) bool { return failed[s] })
 	if store, err := tlscert.Load(sources, opts); err == nil { // those beside it may have expired
 		b.checkCertificates(store)
 	}
