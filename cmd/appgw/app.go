@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -290,10 +288,7 @@ func (a *app) listen(addr netip.AddrPort) (net.Listener, error) {
 	lc := &net.ListenConfig{KeepAlive: -1, Control: keepAlives}
 	lc.SetMultipathTCP(false) // on by default, and paid for with each connection
 	ln, err := a.upgrader.Listen(ctx, lc, "tcp", listenAddress(addr))
-	if errors.Is(err, syscall.EACCES) {
-		err = fmt.Errorf("%w; ports below 1024 need root or CAP_NET_BIND_SERVICE", err)
-	}
-	return ln, err
+	return ln, listenError(err)
 }
 
 // keepAlives sets TCP keep-alives on a listening socket: the connections it

@@ -225,7 +225,7 @@ func (b *build) abandon() {
 
 // fail notes an error, once: what several rules lead to is built for each.
 func (b *build) fail(path, format string, args ...any) {
-	p := problem{path, fmt.Errorf(format, args...)}
+	p := problem{path, permission(fmt.Errorf(format, args...))}
 	for _, e := range b.errs {
 		if e.path == p.path && e.err.Error() == p.err.Error() {
 			return
@@ -406,6 +406,10 @@ func (b *build) openAccessLog() {
 // it.
 func (b *build) checkLogPlace(path, output string) {
 	if output == "stdout" || output == "stderr" {
+		return
+	}
+	if info, err := os.Stat(output); err == nil && info.IsDir() {
+		b.fail(path, "%s is a directory; name a file in it", output)
 		return
 	}
 	if info, err := os.Stat(filepath.Dir(output)); err != nil {

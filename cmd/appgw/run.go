@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -64,16 +63,11 @@ func serve(ctx context.Context, src source, started func(*config.Gateway)) error
 	if d.Support, err = a.support(d, reloader); err != nil {
 		return err
 	}
-	return d.Run(ctx)
+	return a.operatorError(d.Run(ctx))
 }
 
 // reopenLogs opens the files of the logs again, after they were renamed.
 func (a *app) reopenLogs() error { return errors.Join(a.access.Reopen(), a.wafLog.Reopen()) }
-
-// startError names each error of a configuration on its own line.
-func startError(err error) error {
-	return fmt.Errorf("the configuration is refused:\n%w", err)
-}
 
 // support are the tasks that the gateway leans on.
 func (a *app) support(d *daemon.Daemon, reloader *daemon.Reloader) ([]daemon.Task, error) {
