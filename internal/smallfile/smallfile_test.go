@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -23,5 +24,31 @@ func TestReadIsBounded(t *testing.T) {
 	}
 	if _, err := Read(file+".not", 5); !os.IsNotExist(err) {
 		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// A pipe in the place of a file must not stop a reload.
+func TestAPipeIsNotWaitedForWithoutEnd(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := Read(pipe, 5); err != nil || len(data) > 0 {
+		t.Errorf("nobody at the other end: %q, %v", data, err)
+	}
+	w, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if data, err := Read(pipe, 5); !os.IsTimeout(err) {
+		t.Errorf("nothing written: %q, %v", data, err)
+	}
+	go func() {
+		defer w.Close()
+		_, _ = w.WriteString("12345")
+	}()
+	if data, err := Read(pipe, 5); string(data) != "12345" || err != nil {
+		t.Errorf("written: %q, %v", data, err)
 	}
 }

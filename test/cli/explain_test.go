@@ -64,7 +64,7 @@ func TestExplain(t *testing.T) {
 		want string // steps as name=result, and (why) where it matters
 	}{
 		{"exact host", []string{"http://shop.test:8080/"}, `listener=shop (it has exactly the host name "shop.test") client=127.0.0.1 (it is the peer of the connection) path=/ rule=shop (no path pattern matches: the path map's default) pool=app with settings plain forwarded=/ affinity=cookie shop`},
-		{"wildcard", []string{"http://www.shop.test:8080/a?b"}, `listener=anyshop (it has the longest wildcard that matches "www.shop.test") path=/a redirect=307 to http://www.shop.test:8081/a`},
+		{"wildcard", []string{"http://www.shop.test:8080/a?b"}, `listener=anyshop (it has the longest wildcard that matches "www.shop.test") path=/a redirect=307 to http://guarded.test:8081/a`},
 		{"longer wildcard", []string{"http://x.deep.shop.test:8080/a"}, `listener=deep (it has the longest wildcard that matches pool=app with settings images forwarded=/static/a (the path override /static/ replaces "")`},
 		{"any host", []string{"http://nobody.test:8080/"}, `listener=rest (it takes every host that no other listener takes) rule=rest (the rule is basic)`},
 		{"upper case", []string{"http://SHOP.test:8080/IMAGES/x"}, `listener=shop path=/IMAGES/x rule=shop (the first pattern in listed order that matches is /images/*) pool=images forwarded=/static/x (the path override /static/ replaces "/images/")`},
