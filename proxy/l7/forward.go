@@ -241,7 +241,7 @@ func (f *flow) dial(ctx context.Context, cancel func(), t *Transport) (c *http1.
 // isOurs reports whether a connect failed for want of something of our own,
 // which says nothing about the member.
 func isOurs(err error) bool {
-	for _, own := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+	for _, own := range [...]error{errTransportClosed, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, own) {
 			return true
 		}

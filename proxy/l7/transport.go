@@ -3,6 +3,7 @@ package l7
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -35,11 +36,15 @@ type Transport struct {
 
 	idle   [idleShards]idleStack
 	nIdle  atomic.Int64
-	closed atomic.Bool
+	closed atomic.Bool // set with mu held; put reads it with its stack's
 
 	mu   sync.Mutex
-	open map[*http1.ClientConn]struct{} // idle and in use
+	open map[*http1.ClientConn]struct{} // idle and in use; nothing is added once closed
 }
+
+// errTransportClosed is what a dial ends with that was under way when its
+// member was closed: that says nothing about the member.
+var errTransportClosed = errors.New("member was closed meanwhile")
 
 type idleStack struct {
 	mu    sync.Mutex
@@ -59,9 +64,11 @@ func (g *Gateway) NewTransport(b *proxy.Backend, tlsConfig *tls.Config) *Transpo
 }
 
 // Close ends every connection, also those in use: the member is drained, or
-// its drain time is over.
+// its drain time is over. A dial under way fails once it is done.
 func (t *Transport) Close() error {
+	t.mu.Lock()
 	t.closed.Store(true)
+	t.mu.Unlock()
 	t.gw.mu.Lock()
 	delete(t.gw.transports, t)
 	t.gw.mu.Unlock()
@@ -119,19 +126,24 @@ func (s *idleStack) pop(after int64) *http1.ClientConn {
 
 // put keeps a connection for the next request.
 func (t *Transport) put(shard uint32, c *http1.ClientConn, now int64) {
-	if t.closed.Load() || t.nIdle.Load() >= maxIdleUpstream {
-		t.discard(c)
-		return
-	}
 	c.Used = now
-	s := &t.idle[shard%idleShards]
-	s.mu.Lock()
-	s.conns = append(s.conns, c)
-	s.mu.Unlock()
-	t.nIdle.Add(1)
-	if t.closed.Load() {
-		t.closeIdle(1<<63 - 1) // closed in between
+	if t.nIdle.Load() >= maxIdleUpstream || !t.keep(&t.idle[shard%idleShards], c) {
+		t.discard(c)
 	}
+}
+
+// keep puts a connection on a stack, unless the transport is closed. That is
+// asked with the stack locked: Close comes to the stack after it has said so,
+// and finds what was put there before.
+func (t *Transport) keep(s *idleStack, c *http1.ClientConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.closed.Load() {
+		return false
+	}
+	s.conns = append(s.conns, c)
+	t.nIdle.Add(1)
+	return true
 }
 
 // discard closes a connection that is not to be used again.
@@ -169,7 +181,8 @@ func (s *idleStack) takeOld(before int64) []*http1.ClientConn {
 	return old
 }
 
-// dial opens a connection.
+// dial opens a connection. It returns errTransportClosed if Close was called
+// before it was done.
 func (t *Transport) dial(ctx context.Context) (*http1.ClientConn, error) {
 	network, address := "tcp", t.backend.Addr().String()
 	if path := t.backend.Unix(); path != "" {
@@ -191,10 +204,23 @@ func (t *Transport) dial(ctx context.Context) (*http1.ClientConn, error) {
 		}
 	}
 	c := &http1.ClientConn{Stream: s, Opened: stream.Now()}
-	t.mu.Lock()
-	t.open[c] = struct{}{}
-	t.mu.Unlock()
+	if !t.adopt(c) {
+		s.Close()
+		return nil, errTransportClosed
+	}
 	return c, nil
+}
+
+// adopt counts a connection as open, unless the transport is closed: Close
+// would not find it any more.
+func (t *Transport) adopt(c *http1.ClientConn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed.Load() {
+		return false
+	}
+	t.open[c] = struct{}{}
+	return true
 }
 
 // until is a context's deadline as one of a stream's.
