@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/testkit"
+	"gatehouse/proxy"
 )
 
 // An override replaces what a pattern matched; what is left behind it must
@@ -95,12 +96,15 @@ func TestSmallChunksAreGathered(t *testing.T) {
 // fails.
 func TestLeavingDuringALongConnectIsSeen(t *testing.T) {
 	g := start(t, setup{targets: []config.Target{targetAt(testkit.SilentAddr(t))},
-		settings: func(s *config.BackendSettings) { s.ConnectTimeout = time.Minute }})
+		settings: func(s *config.BackendSettings) { s.ConnectTimeout = time.Minute }, pool: ejecting})
 	c := testkit.Dial(t, g.addr)
 	c.Send(get("/"))
 	time.Sleep(2 * time.Duration(patience))
 	c.Close()
-	if l := g.lines(t, 1)[0]; l.text("termination") != "CC" || l.text("httpStatus") == "502" {
+	if l := g.lines(t, 1)[0]; l.text("termination") != "CC" || l["httpStatus"] != 499.0 {
 		t.Errorf("the log says %v", l)
+	}
+	if g.state() == proxy.Ejected {
+		t.Error("the member is blamed for it")
 	}
 }

@@ -29,6 +29,53 @@ func (g *gateway) transport(t *testing.T) *Transport {
 	return nil
 }
 
+// age makes the connections of a transport that are idle look unused for so
+// much longer.
+func (t *Transport) age(by time.Duration) {
+	for i := range t.idle {
+		s := &t.idle[i]
+		s.mu.Lock()
+		for _, c := range s.conns {
+			c.Used -= int64(by)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// Two connections, of which only one is idle for too long.
+func TestConnectionsThatAreIdleForLongAreClosed(t *testing.T) {
+	release := make(chan struct{})
+	g, b := one(t, func(c *testkit.Conn, r *testkit.Request) {
+		if r.Target == "/slow" {
+			<-release
+		}
+		c.Respond(r, 200, "ok")
+	})
+	slow, quick := testkit.Dial(t, g.addr), testkit.Dial(t, g.addr)
+	slow.Send(get("/slow"))
+	testkit.Eventually(t, soon, "the first connection", func() bool { return b.RequestCount() == 1 })
+	ask(t, quick, get("/"), 200)
+	testkit.Eventually(t, soon, "a connection to be kept", func() bool { return g.idle() == 1 })
+	tr := g.transport(t)
+	tr.age(upstreamIdle)
+	close(release)
+	slow.ReadFinal("GET")
+	testkit.Eventually(t, soon, "the other to be kept", func() bool { return g.idle() == 2 })
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan struct{})
+	go func() { g.Run(ctx); close(ran) }()
+	defer func() { cancel(); <-ran }()
+	testkit.Eventually(t, soon, "the old connection to be closed", func() bool { return b.OpenConns() == 1 })
+	if g.idle() != 1 || tr.Open() != 1 {
+		t.Errorf("%d connections are idle and %d open, want the one that was used just now", g.idle(), tr.Open())
+	}
+	ask(t, quick, get("/"), 200)
+	if b.ConnCount() != 2 {
+		t.Error("the connection that was left is not used")
+	}
+}
+
 // A member may be closed while a connection to it is being made: nobody would
 // close that later.
 func TestADialThatEndsAfterCloseLeavesNothingOpen(t *testing.T) {
