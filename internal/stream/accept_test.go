@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -88,6 +89,29 @@ func TestARequestThatIsThereCostsThePollerNothing(t *testing.T) {
 	if c.Close() == nil {
 		t.Error("closed twice")
 	}
+}
+
+// What comes while others have their turn is read without the poller: here the
+// peer runs as soon as the reader lets it. Now and then the system stops the
+// peer in the middle of that, hence the attempts.
+func TestARequestThatComesMeanwhileCostsThePollerNothing(t *testing.T) {
+	a, dial := accepting(t, "tcp", "127.0.0.1:0")
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for range 20 {
+		nc := dial()
+		c := accept(t, a)
+		go io.WriteString(nc, "request")
+		got := readString(t, c)
+		registered := c.polled.Load() != nil
+		c.Close()
+		if got != "request" {
+			t.Fatalf("read %q", got)
+		}
+		if !registered {
+			return
+		}
+	}
+	t.Error("the socket was registered each time")
 }
 
 func TestAcceptedConnectionsWait(t *testing.T) {
