@@ -3,11 +3,13 @@ package l7
 import (
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/testkit"
 )
 
@@ -68,6 +70,11 @@ func TestNoSnapshotIsClosedInUse(t *testing.T) {
 	}
 }
 
+// reload replaces the snapshot by one that says the same.
+func (g *gateway) reload() {
+	g.Use(&Snapshot{Sites: g.snap.Sites, Options: g.snap.Options, Limits: g.snap.Limits, Trusted: g.snap.Trusted, Unrouted: g.snap.Unrouted})
+}
+
 func TestRequestsGoOnWhileSnapshotsAreSwapped(t *testing.T) {
 	g, _ := one(t, testkit.Respond(200, "ok"))
 	stop := make(chan struct{})
@@ -93,13 +100,81 @@ func TestRequestsGoOnWhileSnapshotsAreSwapped(t *testing.T) {
 		})
 	}
 	for range 500 {
-		s := &Snapshot{Sites: g.snap.Sites, Options: g.snap.Options, Limits: g.snap.Limits, Trusted: g.snap.Trusted, Unrouted: g.snap.Unrouted}
-		g.Use(s)
+		g.reload()
 		time.Sleep(time.Millisecond)
 	}
 	close(stop)
 	clients.Wait()
 	if n := g.Retired(); n > 0 {
 		t.Errorf("%d snapshots are held", n)
+	}
+}
+
+// pieces is a backend that sends a response in pieces of one byte, one for each
+// value received.
+func pieces(next <-chan struct{}) testkit.Handler {
+	return func(c *testkit.Conn, r *testkit.Request) {
+		c.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for range next {
+			c.Send("1\r\nx\r\n")
+		}
+		c.Send("0\r\n\r\n")
+	}
+}
+
+// readPieces reads a response until it has so many pieces of one byte.
+func readPieces(c *testkit.Client, n int) {
+	for got := ""; strings.Count(got, "1\r\nx\r\n") < n; {
+		got += c.ReadN(1)
+	}
+}
+
+// A download may take hours: no replaced configuration is kept for it.
+func TestALongResponseDoesNotHoldItsSnapshot(t *testing.T) {
+	next := make(chan struct{})
+	g, _ := one(t, pieces(next))
+	c := testkit.Dial(t, g.addr)
+	c.Send(get("/"))
+	next <- struct{}{}
+	readPieces(c, 1)
+	g.reload()
+	testkit.Eventually(t, soon, "the replaced snapshot to close", func() bool { return g.Retired() == 0 })
+	next <- struct{}{}
+	readPieces(c, 1)
+	close(next)
+	if got := c.ReadN(len("0\r\n\r\n")); got != "0\r\n\r\n" {
+		t.Errorf("the response ends with %q", got)
+	}
+}
+
+// What a stage works with belongs to its snapshot, for as long as it looks on.
+func TestAStageHoldsItsSnapshotToTheEnd(t *testing.T) {
+	next := make(chan struct{})
+	s := &fakeStage{respHead: func(*httpmsg.Response) Verdict { return Verdict{Watch: true} }}
+	g, _ := staged(t, s, pieces(next))
+	c := testkit.Dial(t, g.addr)
+	c.Send(get("/"))
+	next <- struct{}{}
+	readPieces(c, 1)
+	g.reload()
+	for range 3 {
+		next <- struct{}{}
+		readPieces(c, 1)
+		if g.Retired() != 1 {
+			t.Fatal("the snapshot was closed under the stage")
+		}
+	}
+	close(next)
+	testkit.Eventually(t, soon, "the replaced snapshot to close", func() bool { return g.Retired() == 0 })
+}
+
+func TestATunnelDoesNotHoldItsSnapshot(t *testing.T) {
+	g := tunnelTo(t, "", time.Minute)
+	c := open(t, g, "")
+	g.reload()
+	testkit.Eventually(t, soon, "the replaced snapshot to close", func() bool { return g.Retired() == 0 })
+	c.Send("still there")
+	if got := c.ReadN(len("still there")); got != "still there" {
+		t.Errorf("the tunnel brings %q", got)
 	}
 }

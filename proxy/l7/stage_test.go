@@ -408,5 +408,9 @@ func panicsOnce(t *testing.T, s *fakeStage, send string) {
 	testkit.Eventually(t, soon, "the panic to be counted", func() bool { return g.Panics() == 1 })
 	testkit.Eventually(t, soon, "nothing to be in flight", func() bool { return g.pool.Status().Backends[0].InFlight == 0 })
 	testkit.Eventually(t, soon, "the connection to go", func() bool { return g.Connections() == 0 })
+	g.reload()
+	if g.Retired() != 0 {
+		t.Error("the snapshot is held still")
+	}
 	g.panics.Store(0)
 }
