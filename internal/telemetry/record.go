@@ -97,7 +97,7 @@ func (r *Record) Reset() {
 // response was delivered.
 //
 //	first letter, who                      second letter, when
-//	C  the client closed, reset or stalled  R  waiting for or reading the request head
+//	C  the client closed, reset or stalled  R  waiting for or reading the request, its body included
 //	S  the backend closed, reset, stalled   Q  waiting in a queue for a member or connection
 //	   or refused                           C  connecting to the backend
 //	P  the gateway itself: refused, denied, H  waiting for or reading the response head
@@ -107,7 +107,7 @@ func (r *Record) Reset() {
 // The usual combinations:
 //
 //	--  complete                            PR  refused before a backend was chosen: bad request, limit, access rule, no route
-//	CR  client left or timed out in head    P-  answered by the gateway as configured: redirect
+//	CR  client left or timed out in request P-  answered by the gateway as configured: redirect
 //	CQ  client left while queued            PQ  no member, or the queue was full
 //	CC  client left during connect          SC  connect refused, unreachable or timed out
 //	CH  client left before the response     SH  backend closed or timed out before a response head, or sent an invalid one

@@ -166,7 +166,7 @@ func (x *memoryExchange) Switch(*httpmsg.Response, []byte) (*stream.Conn, []byte
 }
 
 // over serves an exchange as one of several on a connection.
-func (g *gateway) over(x *memoryExchange) {
+func (g *gateway) over(x Exchange) {
 	c := Connection{Peer: netip.MustParseAddrPort("192.0.2.7:4711"), Shard: 3, Handshake: -1}
 	now := stream.Now()
 	g.ServeExchange(x, &c, Arrival{Start: now, IdleSince: now, Proto: "MEM/2"})

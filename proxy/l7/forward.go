@@ -616,8 +616,26 @@ func (f *flow) interrupted() {
 			f.stopResponse(u.refused)
 			return
 		}
+		if e, ok := errors.AsType[*http1.Error](u.clientErr); ok {
+			f.bodyRefused(e)
+			return
+		}
 	}
 	f.clientLeft('D')
+}
+
+// bodyRefused ends a response that has begun because of the request's body,
+// which is malformed or too slow: the client has not left.
+func (f *flow) bodyRefused(e *http1.Error) {
+	f.countLimit(e)
+	f.rec.Termination = telemetry.Termination{'C', 'D'}
+	f.rec.Reason, f.rec.ErrorInfo = e.Reason, e.Info
+	if !f.x.Started() {
+		f.x.CloseAfter()
+		f.refuse(e.Status, e.Reason, e.Info)
+		return
+	}
+	f.x.Abort()
 }
 
 // end stops watching the client.

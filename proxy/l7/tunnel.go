@@ -27,22 +27,33 @@ func (f *flow) tunnel(t *Transport) {
 	client, sent, err := f.x.Switch(r, protocol)
 	f.rec.Status = r.Status
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received()+int64(len(early)), f.up.Sent()
-	if err == nil && len(sent) > 0 {
-		f.tunneled += int64(len(sent))
-		err = backend.Write(sent, nil, nil)
-	}
 	if err == nil && len(early) > 0 {
 		f.x.Moved(int64(len(early)))
 		err = client.Write(early, nil, nil)
 	}
-	if err == nil {
-		f.runTunnel(client, backend)
-	} else {
+	switch {
+	case err != nil:
 		f.clientLeft('D')
+	case f.sendAhead(backend, sent):
+		f.runTunnel(client, backend)
 	}
 	f.rec.BackendOut += f.tunneled
 	client.Close()
 	f.drop(t)
+}
+
+// sendAhead sends what the client already sent behind its request; false when
+// the backend does not take it.
+func (f *flow) sendAhead(backend *stream.Conn, sent []byte) bool {
+	if len(sent) == 0 {
+		return true
+	}
+	f.tunneled += int64(len(sent))
+	err := backend.Write(sent, nil, nil)
+	if err != nil {
+		f.tunnelFailed(&tunnelFailure{'S', err})
+	}
+	return err == nil
 }
 
 // runTunnel relays until both directions have ended. The snapshot is not held
@@ -55,12 +66,12 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	f.endStages()
 	f.letGo()
 	tn.active.Store(stream.Now())
-	up := &copier{tn: tn, dst: backend, src: client}
-	down := &copier{tn: tn, dst: client, src: backend}
+	up := &copier{tn: tn, dst: backend, src: client, to: 'S', from: 'C'}
+	down := &copier{tn: tn, dst: client, src: backend, to: 'C', from: 'S'}
 	upEnded, downEnded, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		defer f.gw.survive(func() { up.cut(io.ErrUnexpectedEOF) })
+		defer f.gw.survive(func() { up.cut(io.ErrUnexpectedEOF, 'C') })
 		up.run(upEnded, downEnded)
 	}()
 	down.run(downEnded, upEnded)
@@ -69,13 +80,32 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	f.rec.BackendIn += down.n
 	f.x.Moved(down.n)
 	f.rec.Termination = tunnelEnd(up.err, down.err)
-	if why := tn.reason(); why != "" {
+	if why := tn.failure.Load(); why != nil {
+		f.tunnelFailed(why)
+	} else if why := tn.reason(); why != "" {
 		f.rec.Reason = why
 		l.Metrics.LimitHit(f.shard, telemetry.LimitTunnelIdleTimeout)
 	}
 }
 
-// tunnelEnd says who ended a tunnel.
+// tunnelFailure is what a tunnel broke off for first: what it does to the other
+// direction is no failure of that.
+type tunnelFailure struct {
+	side byte // whose connection failed: C the client's, S the backend's
+	err  error
+}
+
+// tunnelFailed notes whose connection ended a tunnel.
+func (f *flow) tunnelFailed(why *tunnelFailure) {
+	side, info := "client", telemetry.ErrorInfoClientClosed
+	if why.side == 'S' {
+		side, info = "backend", telemetry.ErrorInfoUpstreamClosed
+	}
+	f.rec.Termination = telemetry.Termination{why.side, 'D'}
+	f.rec.Reason, f.rec.ErrorInfo = "tunnel: "+side+": "+shortError(why.err), info
+}
+
+// tunnelEnd says who was waited for when a tunnel was ended from here.
 func tunnelEnd(client, backend error) telemetry.Termination {
 	switch {
 	case client != nil:
@@ -94,6 +124,7 @@ type tunnel struct {
 	writing  atomic.Int32 // copiers that write; bounded by the write stall, no silence
 	timedOut atomic.Bool
 	lingered atomic.Bool
+	failure  atomic.Pointer[tunnelFailure] // nil: none
 }
 
 func newTunnel(s *Snapshot) *tunnel {
@@ -139,6 +170,7 @@ func (tn *tunnel) reason() string {
 type copier struct {
 	tn       *tunnel
 	dst, src *stream.Conn
+	to, from byte // whose they are, as in tunnelFailure
 	buf      *[]byte
 	n        int64
 	err      error
@@ -189,10 +221,13 @@ func (c *copier) copyTunnel() {
 			continue // the other direction is alive
 		case errors.Is(err, stream.ErrTimeout):
 			c.tn.timedOut.Store(true)
-			c.cut(err)
+			c.end(err)
+			return
+		case errors.Is(err, stream.ErrInterrupted):
+			c.end(err)
 			return
 		case err != nil:
-			c.cut(err)
+			c.cut(err, c.from)
 			return
 		}
 		c.tn.active.Store(stream.Now())
@@ -201,7 +236,7 @@ func (c *copier) copyTunnel() {
 		c.tn.active.Store(stream.Now())
 		c.tn.writing.Add(-1)
 		if err != nil {
-			c.cut(err)
+			c.cut(err, c.to)
 			return
 		}
 		c.n += int64(n)
@@ -209,8 +244,14 @@ func (c *copier) copyTunnel() {
 	}
 }
 
-// cut ends both directions.
-func (c *copier) cut(err error) {
+// cut ends both directions because one side's connection failed.
+func (c *copier) cut(err error, side byte) {
+	c.tn.failure.CompareAndSwap(nil, &tunnelFailure{side, err})
+	c.end(err)
+}
+
+// end ends both directions.
+func (c *copier) end(err error) {
 	c.err = err
 	c.src.Interrupt()
 	c.dst.Interrupt()

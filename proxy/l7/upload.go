@@ -267,7 +267,7 @@ func (f *flow) uploadFailed(t *Transport, u *upload, err error, whole, mayRetry 
 		f.obey(u.refused, 'R')
 	case err == errClientGone:
 		f.drop(t)
-		f.clientLeft('H')
+		f.clientLeft(u.phase())
 	case u.clientErr != nil && !errors.Is(u.clientErr, stream.ErrInterrupted):
 		f.drop(t)
 		f.clientFailed(u.clientErr)
@@ -278,6 +278,16 @@ func (f *flow) uploadFailed(t *Transport, u *upload, err error, whole, mayRetry 
 		return f.noHead(t, err, mayRetry, whole)
 	}
 	return settled
+}
+
+// phase is what was under way, as in telemetry.Termination, when an upload was
+// stopped because the client has left: reading its body, or the wait for a
+// backend to take that and to answer.
+func (u *upload) phase() byte {
+	if u.clientErr != nil {
+		return 'R'
+	}
+	return 'H'
 }
 
 // awaitContinue lets the backend decide whether the client should send its
