@@ -44,6 +44,20 @@ type message struct {
 // received is the size of what was received of this message on the wire.
 func (m *message) received() int64 { return m.fetched - int64(m.end-m.pos) }
 
+// unread is how many bytes have come of what is left of this message: they are
+// not counted as received yet. Behind chunks there may be the next message,
+// which only reading on would tell.
+func (m *message) unread() int64 {
+	n := int64(m.end - m.pos)
+	switch {
+	case m.done:
+		return 0
+	case m.kind == httpmsg.BodyLength:
+		return min(n, m.left)
+	}
+	return n
+}
+
 // begin readies m for the next message, keeping unread bytes of the last one
 // (a pipelined request).
 func (m *message) begin() {

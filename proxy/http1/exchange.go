@@ -88,8 +88,10 @@ func (x *Exchange) First() (first bool, idleSince int64) {
 }
 
 // Received and Sent are the bytes of the request and the response as they
-// crossed the wire, TLS not counted.
-func (x *Exchange) Received() int64 { return x.in.received() }
+// crossed the wire, TLS not counted. Of a request that is refused or not read
+// to its end, Received counts what has come so far, whether somebody looked at
+// it or not; where the end is not known, everything that came counts.
+func (x *Exchange) Received() int64 { return x.in.received() + x.in.unread() }
 
 // Sent is the size of the response so far.
 func (x *Exchange) Sent() int64 { return x.sent }

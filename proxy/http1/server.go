@@ -311,7 +311,7 @@ func (x *Exchange) refuse(err error) bool {
 		e = errProxyHeader
 	}
 	x.closing, x.lingers = true, true
-	x.in.done = true // whatever follows is not looked at
+	x.in.done, x.in.pos = true, x.in.end // whatever follows is not looked at
 	x.c.handler.Refuse(x, e)
 	if x.aborted {
 		x.c.Stream.Abort()
