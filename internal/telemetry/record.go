@@ -147,4 +147,8 @@ const (
 	ErrorInfoUpstreamNoLive   = "ERRORINFO_UPSTREAM_NO_LIVE"
 	ErrorInfoUpstreamClosed   = "ERRORINFO_UPSTREAM_CLOSED_CONNECTION"
 	ErrorInfoUpstreamTimedOut = "ERRORINFO_UPSTREAM_TIMED_OUT"
+
+	// A response that cannot be passed on, such as one whose head is over the
+	// limit. Azure has no word for it.
+	ErrorInfoUpstreamInvalid = "ERRORINFO_UPSTREAM_INVALID_RESPONSE"
 )

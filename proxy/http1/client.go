@@ -34,6 +34,7 @@ type Upstream struct {
 	upgrade  bool   // the request asked for one
 	switchTo []byte // to this protocol
 	allSent  bool   // the request is out to its end
+	tripped  bool   // Start sent all of it, and went on to the response
 	broken   bool
 }
 
@@ -45,7 +46,7 @@ const maxInformational = 8
 var (
 	errInformational = &Error{Status: 502, Reason: "too many informational responses", Info: "ERRORINFO_UPSTREAM_INVALID_RESPONSE"}
 	errUnasked101    = &Error{Status: 502, Reason: "101 response that nobody asked for", Info: "ERRORINFO_UPSTREAM_INVALID_RESPONSE"}
-	errBigResponse   = &Error{Status: 502, Reason: "response head too large", Info: "ERRORINFO_UPSTREAM_INVALID_RESPONSE"}
+	errBigResponse   = &Error{Status: 502, Reason: "response head over limits.responseHeadBytes", Info: "ERRORINFO_UPSTREAM_INVALID_RESPONSE"}
 )
 
 // NewUpstream makes an Upstream with its memory.
@@ -61,7 +62,7 @@ func (u *Upstream) Bind(c *ClientConn, maxHead int) {
 	u.conn = c
 	u.in.reset(c.Stream)
 	u.limits = Limits{HeadBytes: maxHead, Fields: 1000}
-	u.sent, u.heads, u.chunked, u.upgrade, u.allSent, u.broken = 0, 0, false, false, false, false
+	u.sent, u.heads, u.chunked, u.upgrade, u.allSent, u.tripped, u.broken = 0, 0, false, false, false, false, false
 	if cap(u.out) > bigBufferSize {
 		u.out = make([]byte, 0, 2048)
 	}
@@ -110,6 +111,7 @@ func (u *Upstream) Start(r *httpmsg.Request, body []byte, whole bool, deadline i
 	if wire > 0 {
 		u.sent = size
 	}
+	u.tripped = wire >= size
 	u.in.end = n
 	u.in.fetched = int64(n)
 	if err == stream.ErrTimeout {
@@ -117,6 +119,10 @@ func (u *Upstream) Start(r *httpmsg.Request, body []byte, whole bool, deadline i
 	}
 	return err
 }
+
+// Awaited reports whether Start sent a whole request and went on to the
+// response: its error is one of reading that.
+func (u *Upstream) Awaited() bool { return u.tripped }
 
 // open sends the beginning of a request whose body is still to come.
 func (u *Upstream) open(body, tail []byte, size int64) error {

@@ -95,6 +95,7 @@ var responseErrors = func() (t [len(requestErrors)]*Error) {
 			t[i] = &Error{502, "response: " + e.Reason, infoUpstream}
 		}
 	}
+	t[tooLong] = errBigResponse
 	return t
 }()
 

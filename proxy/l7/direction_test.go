@@ -1,9 +1,14 @@
 package l7
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 
+	"gatehouse/config"
+	"gatehouse/internal/stream"
 	"gatehouse/internal/testkit"
 )
 
@@ -73,6 +78,80 @@ func TestAMalformedBodyIsNoClientThatLeft(t *testing.T) {
 	c.Send("zz\r\n")
 	c.ExpectReset(soon)
 	if l := g.lines(t, 1)[0]; !l.blames("CD", "bad chunk size", "ERRORINFO_INVALID_REQUEST") || l["httpStatus"] != 200.0 {
+		t.Errorf("the log says %v", l)
+	}
+}
+
+// A response that cannot be passed on is not a connection that was closed.
+func TestTheLogSaysWhatIsWrongWithAResponse(t *testing.T) {
+	const invalid = "ERRORINFO_UPSTREAM_INVALID_RESPONSE"
+	long := func(n int) string {
+		return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + strings.Repeat("x", n) + "\r\n\r\n"
+	}
+	for _, w := range []struct {
+		name, response                 string
+		status                         int
+		termination, reason, errorInfo string
+	}{
+		{"head over the limit", long(3000), 502, "SH", "response head over limits.responseHeadBytes", invalid},
+		{"head far over the limit", long(200_000), 502, "SH", "response head over limits.responseHeadBytes", invalid},
+		{"no HTTP", "SSH-2.0-OpenSSH\r\n\r\n", 502, "SH", "response: bad version", invalid},
+		{"no head", "", 502, "SH", "no response: connection closed", backendClosed},
+		{"malformed chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 502, "SD", "response body: bad chunk size", invalid},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			b := testkit.NewBackend(t, testkit.RawClose(w.response))
+			g := start(t, setup{backends: []*testkit.Backend{b}, snapshot: func(s *Snapshot) { s.Limits.ResponseHeadBytes = 2 << 10 }})
+			ask(t, testkit.Dial(t, g.addr), request("PUT", "/", "Content-Length: 1")+"x", w.status)
+			if l := g.lines(t, 1)[0]; !l.blames(w.termination, w.reason, w.errorInfo) {
+				t.Errorf("the log says %v", l)
+			}
+		})
+	}
+}
+
+// A backend that has the request and does not answer did not fail to take it.
+func TestAResponseThatDoesNotComeIsNoFailureToSend(t *testing.T) {
+	for _, w := range []struct {
+		name, reason string
+		tls          bool
+	}{
+		{"reading", "no response: connection reset by peer", false},
+		{"reading TLS", "no response: connection reset by peer", true},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			h := func(c *testkit.Conn, r *testkit.Request) { r.ReadBody(); c.Reset() }
+			s := setup{backends: []*testkit.Backend{testkit.NewBackend(t, h)}}
+			if w.tls {
+				ca := testkit.NewCA(t)
+				s.backends[0] = testkit.NewTLSBackend(t, ca.Server("backend.test"), h)
+				s.toTLS = ca.ClientConfig("backend.test")
+			}
+			g := start(t, s)
+			ask(t, testkit.Dial(t, g.addr), request("PUT", "/", "Content-Length: 1")+"x", 502)
+			if l := g.lines(t, 1)[0]; !l.blames("SH", w.reason, backendClosed) {
+				t.Errorf("the log says %v", l)
+			}
+		})
+	}
+}
+
+func TestARequestThatCannotBeSentIsNoMissingResponse(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // a backend that does nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	g := start(t, setup{targets: []config.Target{targetAt(ln.Addr().String())}})
+	tr := g.transport(t)
+	c, err := tr.dial(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Stream.CloseWrite() // what is sent fails
+	tr.put(0, c, stream.Now())
+	ask(t, testkit.Dial(t, g.addr), get("/"), 502)
+	if l := g.lines(t, 1)[0]; !l.blames("SH", "send: broken pipe", backendClosed) {
 		t.Errorf("the log says %v", l)
 	}
 }

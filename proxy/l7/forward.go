@@ -270,7 +270,11 @@ func (f *flow) connectFailed(b *proxy.Backend, err error, mayRetry bool) outcome
 // sendFailed answers a request that a backend may have got, or not.
 func (f *flow) sendFailed(err error) {
 	f.rec.Termination = telemetry.Termination{'S', 'H'}
-	f.refuse(502, "send: "+shortError(err), telemetry.ErrorInfoUpstreamClosed)
+	what := "send: "
+	if f.up.Awaited() {
+		what = "no response: "
+	}
+	f.refuse(502, what+shortError(err), telemetry.ErrorInfoUpstreamClosed)
 }
 
 // noMember answers a request that no member can take.
@@ -357,7 +361,7 @@ func (f *flow) noHead(t *Transport, err error, mayRetry, whole bool) outcome {
 	f.failure = failure{502, "no response: " + shortError(err), telemetry.ErrorInfoUpstreamClosed, telemetry.Termination{'S', 'H'}}
 	switch {
 	case errors.As(err, &bad):
-		f.failure.reason = bad.Reason
+		f.failure.reason, f.failure.info = bad.Reason, bad.Info
 	case err == stream.ErrTimeout:
 		f.failure.status, f.failure.info = 504, telemetry.ErrorInfoUpstreamTimedOut
 		f.failure.reason = "no response in " + f.target.Settings.RequestTimeout.String()
@@ -701,8 +705,12 @@ func (f *flow) backendFailed(err error) {
 	f.rec.Termination = telemetry.Termination{'S', 'D'}
 	f.rec.Reason = "response body: " + shortError(err)
 	f.rec.ErrorInfo = telemetry.ErrorInfoUpstreamClosed
-	if err == stream.ErrTimeout {
+	var bad *http1.Error
+	switch {
+	case err == stream.ErrTimeout:
 		f.rec.ErrorInfo = telemetry.ErrorInfoUpstreamTimedOut
+	case errors.As(err, &bad):
+		f.rec.ErrorInfo = telemetry.ErrorInfoUpstreamInvalid // bad is in the words for a client
 	}
 	if !f.x.Started() {
 		f.refuse(502, f.rec.Reason, f.rec.ErrorInfo)
