@@ -945,6 +945,44 @@ func runTable(table *health.Table) func() {
 	}
 }
 
+// One failed probe decides nothing, and must not read as if it did.
+func TestTheReasonSaysThatAFailedProbeDidNotDecide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := health.NewTable(health.Options{})
+		defer runTable(table)()
+		refused := errors.New("connect refused")
+		v := &verdict{bad: map[string]error{"10.0.0.4:80": refused}}
+		o := options("10.0.0.4", "10.0.0.5")
+		o.Probe = v.probe(table)
+		p := commit(t, o, nil)
+		time.Sleep(2 * time.Second)
+		if s := stateOf(t, p, "10.0.0.4:80"); s.State != Unknown || s.Reason != "last probe failed: connect refused" {
+			t.Errorf("untried: %+v", s)
+		}
+		v.set("10.0.0.5:80", refused)
+		time.Sleep(time.Minute)
+		if s := stateOf(t, p, "10.0.0.5:80"); s.State != Unhealthy || s.Reason != "connect refused" {
+			t.Errorf("unhealthy: %+v", s)
+		}
+		if s := stateOf(t, p, "10.0.0.4:80"); s.State != Unhealthy || s.Reason != "connect refused" {
+			t.Errorf("unhealthy from the start: %+v", s)
+		}
+		v.set("10.0.0.5:80", nil)
+		time.Sleep(time.Minute)
+		v.set("10.0.0.5:80", refused)
+		for range 20 {
+			time.Sleep(time.Second)
+			if s := stateOf(t, p, "10.0.0.5:80"); s.Reason != "" {
+				if s.State != Healthy || s.Reason != "last probe failed: connect refused" {
+					t.Errorf("healthy: %+v", s)
+				}
+				return
+			}
+		}
+		t.Error("no probe failed")
+	})
+}
+
 func TestProbesTakeMembersOutAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := health.NewTable(health.Options{})

@@ -41,8 +41,12 @@ func (b *Backend) judge(s *BackendStatus) {
 		case !verdict.Usable:
 			s.State = Unhealthy
 		}
-		if verdict.Checked.IsZero() {
+		switch {
+		case verdict.Checked.IsZero():
 			s.Reason = "no probe has ended yet"
+		case verdict.State != health.Unhealthy && verdict.Reason != "":
+			// Too few to change the state, which it is not the reason for.
+			s.Reason = "last probe failed: " + verdict.Reason
 		}
 	}
 	if b.ejection == nil || s.State == Unhealthy {
