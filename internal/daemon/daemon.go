@@ -22,7 +22,7 @@ import (
 // Fields must not change once Run is called. Every one may be nil or zero but
 // Tasks.
 type Daemon struct {
-	// Log gets what happens to the process. If nil, discarded.
+	// Log gets what happens to the process, with its id. If nil, discarded.
 	Log *slog.Logger
 
 	// Tasks do the work. They are cancelled together.
@@ -138,6 +138,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	// Two processes write one log while one replaces the other.
+	log = log.With("pid", os.Getpid())
 	signals, release := d.listenSignals()
 	defer release()
 	r := &run{Daemon: d, log: log, signals: signals, reloads: make(chan struct{}, 1)}
@@ -422,7 +424,7 @@ func (r *run) finishUpgrade(u upgraded) bool {
 		r.log.Error("not upgraded, going on", "error", u.err)
 	} else {
 		r.heir = u.pid
-		r.log.Info("upgraded: the new process serves, draining", "pid", u.pid)
+		r.log.Info("upgraded: the new process serves, draining", "newPid", u.pid)
 	}
 	for _, reply := range r.replies {
 		reply <- u.err

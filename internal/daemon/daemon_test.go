@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -75,6 +76,33 @@ func start(d *Daemon) *running {
 	d.Exit = func(status int) { r.exits <- status }
 	go func() { r.result <- d.Run(ctx) }()
 	return r
+}
+
+// Two processes write one log during an upgrade: each line says whose it is.
+func TestLogLinesNameTheirProcess(t *testing.T) {
+	var log bytes.Buffer
+	web := newFakeTask("web")
+	close(web.ready)
+	r := start(&Daemon{Tasks: []Task{web}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	defer r.cancel()
+	for deadline := time.Now().Add(10 * time.Second); r.Ready() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(r.Ready())
+		}
+	}
+	if err := r.Upgrade(t.Context()); err == nil {
+		t.Error("a process without an Upgrader was upgraded")
+	}
+	r.signals <- syscall.SIGTERM
+	if err := <-r.result; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	pid := fmt.Sprintf(" pid=%d", os.Getpid())
+	for _, msg := range []string{"msg=ready", `msg="not upgraded, going on"`, "msg=draining"} {
+		if !strings.Contains(log.String(), msg+pid) {
+			t.Errorf("no line has %s%s:\n%s", msg, pid, log.String())
+		}
+	}
 }
 
 func TestReadyOnlyWhenEveryTaskIs(t *testing.T) {

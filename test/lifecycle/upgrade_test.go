@@ -39,7 +39,7 @@ func (g *gateway) upgrade() {
 	g.signal(syscall.SIGUSR2)
 	line := g.waitLog("upgraded: the new process serves")
 	var pid int
-	if _, err := fmt.Sscanf(line[strings.Index(line, `"pid":`):], `"pid":%d`, &pid); err != nil {
+	if _, err := fmt.Sscanf(line[strings.Index(line, `"newPid":`):], `"newPid":%d`, &pid); err != nil {
 		g.t.Fatalf("%v in %s", err, line)
 	}
 	g.forks = append(g.forks, pid)
