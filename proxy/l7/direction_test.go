@@ -3,6 +3,7 @@ package l7
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -154,4 +155,51 @@ func TestARequestThatCannotBeSentIsNoMissingResponse(t *testing.T) {
 	if l := g.lines(t, 1)[0]; !l.blames("SH", "send: broken pipe", backendClosed) {
 		t.Errorf("the log says %v", l)
 	}
+}
+
+// What docs/architecture.md says of a client that ends its side.
+func TestAHalfCloseIsAClientThatLeaves(t *testing.T) {
+	slow := func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) }
+	begun := func(c *testkit.Conn, r *testkit.Request) {
+		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")
+		c.WaitPeer(soon)
+	}
+	for _, w := range []struct {
+		name, send, termination string
+		h                       testkit.Handler
+		status                  float64
+	}{
+		{"in the body", request("PUT", "/", "Content-Length: 5") + "x", "CR", slow, 499},
+		{"behind a request that is answered at once", get("/"), "--", testkit.Respond(200, "ok"), 200},
+		{"behind a request that takes long", get("/"), "CH", slow, 499},
+		{"in the response", get("/"), "CD", begun, 200},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			g, b := one(t, w.h)
+			c := testkit.Dial(t, g.addr)
+			c.Send(w.send)
+			c.CloseWrite()
+			got, _ := io.ReadAll(c)
+			if whole := strings.HasSuffix(string(got), "\r\n\r\nok"); whole != (w.termination == "--") {
+				t.Errorf("the client got %q", got)
+			}
+			if l := g.lines(t, 1)[0]; l.text("termination") != w.termination || l["httpStatus"] != w.status {
+				t.Errorf("the log says %v", l)
+			}
+			if w.termination != "--" {
+				testkit.Eventually(t, soon, "the backend's connection to go", func() bool { return b.OpenConns() == 0 })
+			}
+		})
+	}
+	t.Run("in the head", func(t *testing.T) {
+		g, _ := one(t, nil)
+		c := testkit.Dial(t, g.addr)
+		c.Send("GET / HT")
+		c.CloseWrite()
+		c.ExpectClosed(soon)
+		ask(t, testkit.Dial(t, g.addr), get("/next"), 200)
+		if l := g.lines(t, 1)[0]; l.text("originalRequestUriWithArgs") != "/next" {
+			t.Errorf("the log says %v", l)
+		}
+	})
 }
