@@ -91,7 +91,7 @@ func limitsObject() object[Limits] {
 		key("writeStall", func(l *Limits) *time.Duration { return &l.WriteStall }, duration(10*time.Millisecond, time.Hour), "How long a write may make no progress.").or("30s"),
 		key("connections", func(l *Limits) *int { return &l.Connections }, integer(0, 1<<24), "Client connections in all; 0: half of the limit of descriptors less 128.").or("0"),
 		key("connectionsPerClient", func(l *Limits) *int { return &l.ConnectionsPerClient }, integer(0, 1<<24), "Client connections from one address, trusted proxies exempt; 0: no limit.").or("1000"),
-		key("responseHeadBytes", func(l *Limits) *int { return &l.ResponseHeadBytes }, size(1<<10, 256<<10), "Size of a backend's response head; over: 502.").or("64KiB"),
+		key("responseHeadBytes", func(l *Limits) *int { return &l.ResponseHeadBytes }, size(1<<10, 64<<10), "Size of a backend's response head; over: 502.").or("64KiB"),
 		key("heldBytes", func(l *Limits) *int { return &l.HeldBytes }, size(8<<20, 1<<36), "Memory for bodies that the firewall holds until it has judged them, of all requests together; over: 503, in detection: not inspected.").or("256MiB"),
 		key("heldBytesPerClient", func(l *Limits) *int { return &l.HeldBytesPerClient }, size(8<<20, 1<<36), "How much of it the requests of one address may take, trusted proxies exempt; heldBytes: all; over: the same.").or("32MiB"),
 		unavailable[Limits]("maxBodySize", "Size of a request body."),
