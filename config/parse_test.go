@@ -86,7 +86,7 @@ limits:
   writeStall: 10s
   connections: 5000
   connectionsPerClient: 0
-  responseHeadBytes: 128 KiB
+  responseHeadBytes: 48 KiB
   heldBytes: 64MiB
   heldBytesPerClient: 8MiB
 trustedProxies: [10.0.0.0/8, 192.0.2.1, "2001:db8::/32"]
@@ -174,7 +174,7 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 		Logs:    Logs{Access: AccessLog{Output: "/etc/appgw/log/access.log", Format: AccessOff}, WAF: WAFLog{Output: "stdout"}},
 		Limits: Limits{
 			HeadBytes: 16000, Fields: 50, URLBytes: 4096, HeadTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
-			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 128 << 10, HeldBytes: 64 << 20, HeldBytesPerClient: 8 << 20,
+			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 48 << 10, HeldBytes: 64 << 20, HeldBytesPerClient: 8 << 20,
 		},
 		TrustedProxies:     prefixes("10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"),
 		ForwardedFor:       ForwardedForAzure,
