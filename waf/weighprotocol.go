@@ -4,6 +4,8 @@ import (
 	"mime"
 	"regexp"
 	"strings"
+
+	"gatehouse/waf/variables"
 )
 
 // protocolDoubt judges the rules about the form of requests; known is set
@@ -12,6 +14,8 @@ func (v *view) protocolDoubt(m *Match) (reason string, known bool) {
 	switch m.RuleID {
 	case 920120, 922130:
 		return v.fileNames(m), true
+	case 920340, 920640:
+		return v.noMediaType(), true
 	case 920420:
 		return v.mediaType(), true
 	case 920450:
@@ -39,6 +43,18 @@ func (v *view) mediaType() string {
 	return "a media type that is well-formed"
 }
 
+// noMediaType: programs that send documents to programs say nothing of them. A
+// form without its media type may be an attempt to have it read by nobody here.
+func (v *view) noMediaType() string {
+	if !v.weigher.anyType || v.req.Body.Processor != variables.None || v.req.Body.Raw == "" {
+		return ""
+	}
+	if _, said := v.req.Header("content-type"); said || !isData(v.req.Body.Raw) && !strings.HasPrefix(v.req.Body.Raw, "<?xml ") {
+		return ""
+	}
+	return "a document of JSON or XML"
+}
+
 // methodOverride: clients of REST say PUT, PATCH or DELETE in a field where
 // they can only POST, or say there what they do. The profile allows these
 // methods anyway.
@@ -49,7 +65,7 @@ func (v *view) methodOverride() string {
 	for _, h := range v.req.Headers {
 		name := lower(h.Name)
 		if name == "x-http-method-override" || name == "x-method-override" || name == "x-http-method" {
-			if h.Value != v.req.Method && (v.req.Method != "POST" || h.Value != "PUT" && h.Value != "PATCH" && h.Value != "DELETE") {
+			if h.Value != v.req.Method && (v.req.Method != "POST" || h.Value != "PUT" && h.Value != "PATCH" && h.Value != "DELETE" && h.Value != "MERGE") {
 				return ""
 			}
 		} else if listed(balancedHeaders, name) {
@@ -127,12 +143,17 @@ var (
 // or one of a repository behind a part that is blank.
 var secretSegment = regexp.MustCompile(`(?i)/\.(?:git|svn|hg|aws|ssh|gnupg|kube)/|/\s+/|\s[^/]*/\.`)
 
+// storedName is a file that no server runs.
+var storedName = regexp.MustCompile(`(?i)[^/.]\.(?:sh|sql|bak|backup|log|ini|conf|cfg|old|db|dat|key|pem|csv|inc|yml|yaml)(?:\.(?:gz|bz2|xz|zst|zip))?$`)
+
 // storedPath: a forge serves names of files that must not lie open on a web
 // server.
 func (v *view) storedPath() string {
 	switch path := v.req.Path; {
 	case strings.Contains(path, ".."), secretSegment.MatchString(path):
 		return ""
+	case v.req.Method == "PUT" && storedName.MatchString(path):
+		return "a file that is stored"
 	case repository.MatchString(path):
 		return "a Git repository by its name"
 	case browsed.MatchString(path):

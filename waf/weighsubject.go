@@ -2,6 +2,7 @@ package waf
 
 import (
 	"encoding/json"
+	"io"
 	"net/url"
 	"regexp"
 	"strings"
@@ -35,6 +36,7 @@ type view struct {
 	bytes    int // bytes that may still be looked at
 	req      *variables.Request
 	weigher  *weigher
+	rules    family // of the match under judgement
 	hostile  map[string]string
 	sql      map[string]int // rules about SQL that match and are sure, by the variable
 	writings map[subject]writing
@@ -49,6 +51,12 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 			return reason
 		}
 	}
+	if reason := hasKnownForm(m.RuleID, s); reason != "" {
+		return reason
+	}
+	if reason := v.ofCodeField(m.RuleID, s); reason != "" {
+		return reason
+	}
 	if m.RuleID/1000 == 932 && plainAddress.MatchString(s.text) && strings.Contains(s.text, "/") && strings.Contains(s.text, "?") {
 		return "an address of the web"
 	}
@@ -59,17 +67,24 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	if k == token && (s.place == inBody || s.place == inQuery) && sql == 0 && unsure[m.RuleID] && !strings.Contains(s.text, "'") && !operatorWord.MatchString(s.text) {
 		k = lone
 	}
+	if k == filter && m.RuleID/1000 == 932 && !separates.MatchString(s.text) {
+		return k.String()
+	}
 	if k == token || isPrecise(m.RuleID, k, s.text) || (k == filter || k == phrase) && m.RuleID/1000 != 942 {
 		return ""
 	}
 	if k == blob {
 		return k.String()
 	}
-	if m.Evidence = v.evidenceOf(s, k, m.RuleID/1000 == 941); m.Evidence != "" {
+	v.rules = familyOf(m.RuleID)
+	if m.Evidence = v.evidenceOf(s, k, v.rules == ofScripts); m.Evidence != "" {
 		return ""
 	}
 	return k.String()
 }
+
+// separates is what stands between commands, or runs one inside of another.
+var separates = regexp.MustCompile("[;|&`$\\\\\n\r#]")
 
 // evidenceOf is what evidence there is in a subject of a kind of writing; of a
 // script, where scripts is set: elements of HTML that quote code run those.
@@ -208,14 +223,14 @@ func (v *view) countSQL(jm *Judgement) {
 
 // evidence is hostileIn, remembered.
 func (v *view) evidence(text string, k writing) string {
-	key := k.String() + text
+	key := string(rune(v.rules)) + k.String() + text
 	if why, ok := v.hostile[key]; ok {
 		return why
 	}
 	if v.hostile == nil {
 		v.hostile = map[string]string{}
 	}
-	why := hostileIn(text, k)
+	why := hostileIn(text, k, v.rules)
 	v.hostile[key] = why
 	return why
 }
@@ -340,6 +355,8 @@ func writingOf(s subject) writing {
 		return token
 	case s.place == inBody && patternName.MatchString(s.name):
 		return prose
+	case comparesValue.MatchString(s.text) && isCondition(s):
+		return filter
 	case isProse(s.text) || s.place == inBody && isRemark(s) || isSearch(s):
 		return prose
 	case s.place == inBody && isProgram(s):
@@ -353,6 +370,9 @@ func writingOf(s subject) writing {
 	}
 	return token
 }
+
+// comparesValue is what conditions have and sentences have not.
+var comparesValue = regexp.MustCompile(`(?i)\s(?:[<>!]?=|[<>]|in)\s*(?:['"(\d]|true\b|false\b|null\b)`)
 
 // isPage reports whether a whole body is a page, or a text of several lines.
 func isPage(s subject) bool {
@@ -368,10 +388,28 @@ func isSource(s subject) bool {
 	switch {
 	case s.place != inBody:
 		return false
-	case codeName.MatchString(s.name):
-		return markupStart.MatchString(s.text) && len(s.text) >= longDocument || sqlScript.MatchString(s.text)
+	case codeName.MatchString(s.name) || fileContent.MatchString(s.name):
+		if isScriptOfPHP(s.text) {
+			return true
+		}
+		if codeName.MatchString(s.name) {
+			return markupStart.MatchString(s.text) && len(s.text) >= longDocument || sqlScript.MatchString(s.text)
+		}
 	}
 	return (programName.MatchString(s.name) || documentName.MatchString(s.name)) && sqlScript.MatchString(s.text)
+}
+
+var (
+	// fileContent are the names of fields of interfaces that take files.
+	fileContent = regexp.MustCompile(`^json\.(?:files|actions)\.\d+\.content$`)
+	// runsCommands is what a program of an intruder has.
+	runsCommands = regexp.MustCompile("(?i)\\b(?:system|exec|shell_exec|passthru|popen|proc_open|pcntl_exec|eval|assert|create_function|call_user_func\\w*|base64_decode|gzinflate|str_rot13|preg_replace|move_uploaded_file|file_put_contents|fwrite|include|phpinfo)\\b|`|\\$\\w+\\s*\\(|\\$_\\w+\\s*(?:\\[[^\\]]*\\]\\s*)?\\(")
+)
+
+// isScriptOfPHP reports whether a text is a program of PHP in lines, with
+// nothing that runs commands or loads others.
+func isScriptOfPHP(text string) bool {
+	return strings.HasPrefix(strings.TrimSpace(text), "<?php") && strings.Count(text, "\n") >= 2 && !runsCommands.MatchString(text)
 }
 
 // isWholeQuery reports whether a parameter that is made for one has a query
@@ -416,10 +454,21 @@ func isLong(text string) bool {
 	return len(text) >= 96 && len(strings.Fields(text[:min(len(text), proseLooked)])) >= 8 && !breakOut.MatchString(lower(text))
 }
 
-// isData reports whether a text is a JSON object or array.
+// isData reports whether a text is a JSON object or array, or lines of them.
 func isData(text string) bool {
 	text = strings.TrimSpace(text)
-	return len(text) > 2 && (text[0] == '{' && text[1] != '{' || text[0] == '[') && json.Valid([]byte(text))
+	if len(text) <= 2 || (text[0] != '{' || text[1] == '{') && text[0] != '[' {
+		return false
+	}
+	for d := json.NewDecoder(strings.NewReader(text)); ; {
+		var one json.RawMessage
+		switch err := d.Decode(&one); {
+		case err == io.EOF:
+			return true
+		case err != nil || one[0] != '{' && one[0] != '[':
+			return false
+		}
+	}
 }
 
 // isCondition reports whether a text is a whole condition of a filter

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -135,7 +136,7 @@ func placeholder(s subject) string {
 	if placeholderForm.MatchString(s.text) {
 		return "a place for a name"
 	}
-	return ""
+	return templateOfNames(s)
 }
 
 var opaqueForm = regexp.MustCompile(`^[\w~+/=.|,:-]{40,}$`)
@@ -249,10 +250,10 @@ func nothingRun(s subject) string {
 
 // returnName are the names of OAuth 2.0 and OpenID Connect for where a
 // browser is sent: the application only compares it with a list.
-var returnName = regexp.MustCompile(`(?i)(^|\.)(post_logout_)?redirect_ur[il]s?(\.\d+)?$`)
+var returnName = regexp.MustCompile(`(?i)(^|\.)(post_?logout_?)?redirect_?ur[il]s?(\.\d+)?$`)
 
 // loopback is the client's own machine (RFC 8252, 7.3).
-var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[\w./-]*)?$`)
+var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[\w./-]*\*?)?$`)
 
 // plainAddress is an address of the web, whole or without its host, with
 // nothing that a shell takes for more than a word but the ampersands of its
@@ -265,7 +266,23 @@ func addressOfReturn(s subject) string {
 	if returnName.MatchString(s.name) && loopback.MatchString(s.text) {
 		return "the loopback address of a native application"
 	}
+	if addressName.MatchString(s.name) && isPublicPage(s.text) {
+		return "a page at a public address, in a field for links"
+	}
 	return ""
+}
+
+// pageAddress is an address of the web by number, of a page rather than of a
+// program's text: that is what is included from elsewhere.
+var pageAddress = regexp.MustCompile(`^https?://([\d.]+)(?::\d+)?/[\w~/-]*(?:\.html?|\.php)?(?:\?\w[\w=&.%+-]*)?$`)
+
+func isPublicPage(text string) bool {
+	m := pageAddress.FindStringSubmatch(text)
+	if m == nil {
+		return false
+	}
+	a, err := netip.ParseAddr(m[1])
+	return err == nil && a.IsGlobalUnicast() && !a.IsPrivate()
 }
 
 var (

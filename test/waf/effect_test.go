@@ -107,7 +107,7 @@ func TestBenignRequestsPass(t *testing.T) {
 	for _, tc := range []struct {
 		profile         string
 		tuning, heldOut int // at most so many are blocked
-	}{{"crs", 139, 65}, {"balanced", 25, 19}} {
+	}{{"crs", 139, 65}, {"balanced", 14, 17}} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)
 			blocked, _ := run(t, p, "benign/tuning")
@@ -131,8 +131,8 @@ func TestEverydayRequestsPass(t *testing.T) {
 		blocked map[string]int // at most, by the set
 		caught  int            // attacks, at least
 	}{
-		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80}, 291},
-		{"balanced", map[string]int{"first": 6, "second": 15, "third": 13, "fourth": 12, "fifth": 9}, 294},
+		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80, "sixth": 119}, 291},
+		{"balanced", map[string]int{"first": 3, "second": 11, "third": 10, "fourth": 8, "fifth": 4, "sixth": 9}, 294},
 	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)

@@ -1,0 +1,58 @@
+package waf
+
+import (
+	"regexp"
+	"strings"
+)
+
+// codeField is where a well-known application or protocol is sent code, logs
+// or names of files as its purpose. An application that is not it either has
+// nothing at the path or does not look at the field.
+type codeField struct {
+	path   *regexp.Regexp // nil: any, the field's name is of the protocol alone
+	field  *regexp.Regexp
+	reason string
+}
+
+// inSite is a path of an application that lies at the root of a site or in one
+// directory: not behind a script, which would take all that follows.
+const inSite = `^/(?:[\w-]+/)?`
+
+var codeFields = []codeField{
+	// Protocols.
+	{nil, regexp.MustCompile(`^json\.resource(?:Spans|Logs|Metrics)\.\d+\.(?:resource|scope(?:Spans|Logs|Metrics))\.`), "OpenTelemetry"},
+	{regexp.MustCompile(`/loki/api/v1/push$`), regexp.MustCompile(`^json\.streams\.\d+\.(?:values\.\d+\.\d+|stream\.\w+)$`), "Loki"},
+	{regexp.MustCompile(`^/api/\d+/(?:envelope|store)/$`), regexp.MustCompile(`^(?:json\..*)?$`), "Sentry"},
+	{regexp.MustCompile(`^/services/collector(?:/event|/raw)?(?:/1\.0)?$`), regexp.MustCompile(`^(?:json\.(?:event|fields)\b.*)?$`), "Splunk's collector"},
+	{nil, regexp.MustCompile(`^json\.(?:csp-report\.[\w-]+|\d+\.body\.(?:blockedURL|documentURL|sourceFile|referrer|originalPolicy|sample))$`), "reports of browsers"},
+	{nil, regexp.MustCompile(`^json\.(?:commits\.\d+|head_commit)\.(?:added|modified|removed)\.\d+$`), "names of files in a commit"},
+	{regexp.MustCompile(`^/(?:api|apis)/(?:v1|[\w.]+/v\d\w*)/`), regexp.MustCompile(`^json\.spec\.(?:[\w.]+\.)?(?:initContainers|containers)\.\d+\.`), "Kubernetes"},
+	{regexp.MustCompile(`^(?:/v1\.\d+)?/(?:containers|services|exec)/`), regexp.MustCompile(`^json\.(?:Cmd|Entrypoint|Env|Healthcheck\.Test)\.\d+$`), "the engine of containers"},
+	// Applications.
+	{regexp.MustCompile(inSite + `wp-json/wp/v2/(?:posts|pages|blocks|templates|template-parts|widgets)(?:/|$)`), regexp.MustCompile(`^json\.(?:content|excerpt|title)(?:\.raw)?$|^json\.instance\.raw\.content$`), "the editor of WordPress"},
+	{regexp.MustCompile(inSite + `wp-admin/(?:post|customize|theme-editor|plugin-editor)\.php$`), regexp.MustCompile(`^(?:content|excerpt|post_content|newcontent|customized)$`), "the editor of WordPress"},
+	{regexp.MustCompile(inSite + `wp-admin/admin-ajax\.php$`), regexp.MustCompile(`^(?:actions|customized|data\[wp_autosave\]\[content\])$`), "the editor of WordPress"},
+	{regexp.MustCompile(inSite + `ghost/api/admin/(?:posts|pages|settings|snippets)/`), regexp.MustCompile(`^json\.(?:posts|pages|settings|snippets)\.\d+\.(?:html|lexical|mobiledoc|codeinjection_\w+|value)$`), "the editor of Ghost"},
+	{regexp.MustCompile(`^/admin/(?:api/[\w-]+/)?themes/\d+/assets\.json$`), regexp.MustCompile(`^json\.asset\.value$`), "a theme of Shopify"},
+	{regexp.MustCompile(`^/(?:user/[\w.@-]+/)?api/contents/`), regexp.MustCompile(`^json\.content(?:\.cells\.\d+\..+)?$`), "a notebook of Jupyter"},
+	{regexp.MustCompile(`^/(?:job/[^/]+/)+(?:configSubmit|config\.xml)$`), regexp.MustCompile(`^(?:json|script|_\.script|command|_\.command)?$`), "a job of Jenkins"},
+	{regexp.MustCompile(`^/rest/workflows(?:/|$)|^/api/v1/workflows(?:/|$)`), regexp.MustCompile(`^json\.nodes\.\d+\.parameters\.`), "a workflow of n8n"},
+	{regexp.MustCompile(inSite + `api/(?:dashboards/db|ds/query|datasources/proxy|annotations|ruler|v1/provisioning)`), regexp.MustCompile(`^json\.(?:dashboard\.(?:panels|templating|annotations)\.|queries\.\d+\.|data\.\d+\.model\.)`), "a dashboard of Grafana"},
+	{regexp.MustCompile(`^/api/v4/projects/[^/]+/(?:repository/(?:files|commits)|snippets)`), regexp.MustCompile(`^json\.(?:content|actions\.\d+\.(?:content|file_path|previous_path)|files\.\d+\.(?:content|file_path))$`), "a file of GitLab"},
+	{regexp.MustCompile(`^/repos/[^/]+/[^/]+/contents/|^/api/v1/repos/[^/]+/[^/]+/contents|^/gists(?:/|$)`), regexp.MustCompile(`^json\.(?:content|files\.[^.]*\.?[^.]*\.content)$`), "a file of a forge"},
+}
+
+// ofCodeField says what application's field for code a subject is; empty where
+// it is none. Lookups of Log4j are made of logs, too.
+func (v *view) ofCodeField(rule int, s subject) string {
+	if s.place != inBody || rule/1000 == 943 || rule/1000 == 944 && strings.Contains(s.text, "${") {
+		return ""
+	}
+	for i := range codeFields {
+		f := &codeFields[i]
+		if (f.path == nil || f.path.MatchString(v.req.Path)) && f.field.MatchString(s.name) {
+			return "in a field for code or logs: " + f.reason
+		}
+	}
+	return ""
+}
