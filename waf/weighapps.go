@@ -29,6 +29,7 @@ var codeFields = []codeField{
 	{regexp.MustCompile(`^/(?:api|apis)/(?:v1|[\w.]+/v\d\w*)/`), regexp.MustCompile(`^json\.spec\.(?:[\w.]+\.)?(?:initContainers|containers)\.\d+\.`), "Kubernetes"},
 	{regexp.MustCompile(`^(?:/v1\.\d+)?/(?:containers|services|exec)/`), regexp.MustCompile(`^json\.(?:Cmd|Entrypoint|Env|Healthcheck\.Test)\.\d+$`), "the engine of containers"},
 	// Applications.
+	{regexp.MustCompile(inSite + `(?:wp-)?admin/`), regexp.MustCompile(`(?i)(?:^|[._\[-])(?:hf_)?(?:head|header|foot|footer|tracking|analytics|embed)(?:_(?:html|snippet|code|scripts?))?\]?$`), "what an administrator puts into every page"},
 	{regexp.MustCompile(inSite + `wp-json/wp/v2/(?:posts|pages|blocks|templates|template-parts|widgets)(?:/|$)`), regexp.MustCompile(`^json\.(?:content|excerpt|title)(?:\.raw)?$|^json\.instance\.raw\.content$`), "the editor of WordPress"},
 	{regexp.MustCompile(inSite + `wp-admin/(?:post|customize|theme-editor|plugin-editor)\.php$`), regexp.MustCompile(`^(?:content|excerpt|post_content|newcontent|customized)$`), "the editor of WordPress"},
 	{regexp.MustCompile(inSite + `wp-admin/admin-ajax\.php$`), regexp.MustCompile(`^(?:actions|customized|data\[wp_autosave\]\[content\])$`), "the editor of WordPress"},
