@@ -33,7 +33,7 @@ func TestTwoHosts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got := testkit.DecodeEcho(t, testkit.Get(t, e.at("8080"), tt.host, tt.target).Content)
-		if got.Backend != b[tt.port].Addr || got.Target != tt.received || got.Get("Host") != tt.host {
+		if got.Backend != b[tt.port].Addr || got.Target != tt.received || got.Get("Host") != strings.ToLower(tt.host) {
 			t.Errorf("%s%s: went to %s as %s, want %s (%s) as %s", tt.host, tt.target, got.Backend, got.Target, tt.port, b[tt.port].Addr, tt.received)
 		}
 	}
