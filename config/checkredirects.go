@@ -26,8 +26,8 @@ func (c *checker) checkRedirects() {
 }
 
 // checkTargets warns of a redirect to a listener whose address does not serve
-// a host of the listener it comes from: the client would meet 404. (Azure
-// wants the target to have all host names of the source.)
+// a host of the listener it comes from: the client is sent to another host.
+// (Azure wants the target to have all host names of the source.)
 func (c *checker) checkTargets() {
 	served := map[netip.AddrPort]*hostCover{}
 	for i, l := range c.g.Listeners {
@@ -48,11 +48,22 @@ func (c *checker) checkTargets() {
 		}
 		for _, h := range c.g.Listeners[from].HostNames {
 			if h != "" && served[c.g.Listeners[target].Address].by(h) < 0 {
-				c.warnf(fmt.Sprintf("rules[%d].redirect", i), "no listener on the address of listener %s serves %s; clients would meet 404",
-					quote(c.g.Listeners[target].Name), quote(h))
+				c.warnf(fmt.Sprintf("rules[%d].redirect", i), "no listener on the address of listener %s serves %s; clients %s",
+					quote(c.g.Listeners[target].Name), quote(h), insteadOf(c.g.Listeners[target].HostNames))
 			}
 		}
 	}
+}
+
+// insteadOf is what becomes of a client whose host a redirect's listener, which
+// has these host names, does not take.
+func insteadOf(hostNames []string) string {
+	for _, h := range hostNames {
+		if !isPattern(h) {
+			return "are sent to " + quote(h)
+		}
+	}
+	return "get 400"
 }
 
 // maxHops bounds how far a chain of redirects is followed; browsers give up

@@ -304,7 +304,7 @@ func redirectObject() object[Redirect] {
 func redirectTargetObject() object[Redirect] {
 	return object[Redirect]{fields: []field[Redirect]{
 		key("url", func(r *Redirect) *string { return &r.TargetURL }, emptyOr(absoluteURL()), "An http or https URL without query and fragment."),
-		key("listener", func(r *Redirect) *string { return &r.TargetListener }, reference(), "A listener's name: its scheme and port, and the request's host if it takes that."),
+		key("listener", func(r *Redirect) *string { return &r.TargetListener }, reference(), "A listener's name: its scheme and port, and the request's host, if one there takes it."),
 	}}
 }
 

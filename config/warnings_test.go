@@ -131,7 +131,7 @@ rules:
   - {name: web, listener: web, redirect: to-https}
   - {name: shop, listener: shop, backendPool: app, backendSettings: plain}
   - {name: api, listener: api, backendPool: app, backendSettings: plain}
-`, want: []string{`appgw.yaml:11: rules[0].redirect: no listener on the address of listener "shop" serves "old.example"; clients would meet 404`}},
+`, want: []string{`appgw.yaml:11: rules[0].redirect: no listener on the address of listener "shop" serves "old.example"; clients are sent to "shop.example"`}},
 	{name: "redirects that end", text: backends + `
 listeners:
   - {name: web, address: 80}

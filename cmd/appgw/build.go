@@ -84,7 +84,8 @@ type build struct {
 	redirects map[string]*config.Redirect
 	listeners map[string]*config.Listener
 	compiled  map[poolKey]*l7.Settings
-	caDigests map[string]string // by settings: connections made under other roots are not kept
+	hosts     map[netip.AddrPort]*l7.Sites // of takers
+	caDigests map[string]string            // by settings: connections made under other roots are not kept
 }
 
 // newBuild indexes a configuration by name. config has checked that names are
@@ -94,7 +95,7 @@ func newBuild(a *app, conf *config.Gateway, prev *running, dry bool) *build {
 		pools: map[string]*config.BackendPool{}, settings: map[string]*config.BackendSettings{},
 		probes: map[string]*config.Probe{}, pathMaps: map[string]*config.PathMap{},
 		redirects: map[string]*config.Redirect{}, listeners: map[string]*config.Listener{},
-		compiled: map[poolKey]*l7.Settings{}, caDigests: map[string]string{}}
+		compiled: map[poolKey]*l7.Settings{}, hosts: map[netip.AddrPort]*l7.Sites{}, caDigests: map[string]string{}}
 	b.next = &running{conf: conf, pools: map[poolKey]*proxy.Pool{}, frontends: map[netip.AddrPort]*frontend{}}
 	index(b.pools, conf.BackendPools, func(p *config.BackendPool) string { return p.Name })
 	index(b.settings, conf.BackendSettings, func(s *config.BackendSettings) string { return s.Name })
@@ -570,14 +571,32 @@ func (b *build) redirect(c *config.Redirect) *l7.Redirect {
 	if to.Protocol == config.ListenerHTTPS {
 		r.Scheme = "https"
 	}
-	if len(to.HostNames) > 0 {
-		r.Hosts = l7.NewSites()
-		r.Hosts.Add(&l7.Listener{Name: to.Name}, to.HostNames)
-		if i := slices.IndexFunc(to.HostNames, func(h string) bool { return !strings.ContainsAny(h, "*?") }); i >= 0 {
-			r.Name = to.HostNames[i]
-		}
+	r.Hosts = b.takers(to.Address)
+	if i := slices.IndexFunc(to.HostNames, func(h string) bool { return !strings.ContainsAny(h, "*?") }); i >= 0 {
+		r.Name = to.HostNames[i]
 	}
 	return r
+}
+
+// takers are the host names that the listeners of an address take, nil if they
+// take all.
+func (b *build) takers(address netip.AddrPort) *l7.Sites {
+	if hosts, known := b.hosts[address]; known {
+		return hosts
+	}
+	hosts := l7.NewSites()
+	for i := range b.conf.Listeners {
+		switch l := &b.conf.Listeners[i]; {
+		case l.Address != address:
+		case len(l.HostNames) == 0:
+			b.hosts[address] = nil
+			return nil
+		default:
+			hosts.Add(&l7.Listener{Name: l.Name}, l.HostNames)
+		}
+	}
+	b.hosts[address] = hosts
+	return hosts
 }
 
 // pool makes the pool of a key once.

@@ -155,9 +155,9 @@ type Redirect struct {
 	Scheme string
 	Host   string // with port where it is not the scheme's; empty: the request's host and Port
 	Port   uint16 // of the target listener; Valid iff Host is empty
-	// Hosts are the names that the target listener takes, nil if it takes all.
-	// A request for another host is sent to Name, the listener's first name
-	// without wildcards; it is refused if there is none.
+	// Hosts are the names that the listeners of that address take, nil if they
+	// take all. A request for another host is sent to Name, the target
+	// listener's first name without wildcards; it is refused if there is none.
 	Hosts *Sites
 	Name  string
 	Path  string // of a target URL; begins with / or is empty
@@ -167,7 +167,7 @@ type Redirect struct {
 }
 
 // errRedirectHost refuses what can be redirected to no listener.
-var errRedirectHost = errors.New("the redirect's listener takes no host of this name, or the request names none")
+var errRedirectHost = errors.New("no listener where the redirect leads takes this host, or the request names none")
 
 // redirect answers with a Location. The path that is carried over is the
 // canonical one, which does not begin with two slashes (hostile-input row
@@ -197,7 +197,7 @@ func (f *flow) appendLocation(loc []byte, d *Redirect) []byte {
 }
 
 // appendRedirectHost appends the host of a redirect: the configured one, that
-// of the request if the target listener takes it, or the listener's.
+// of the request if a listener there takes it, or the target listener's.
 func (f *flow) appendRedirectHost(loc []byte, d *Redirect) []byte {
 	if d.Host != "" {
 		return append(loc, d.Host...)

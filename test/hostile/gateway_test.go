@@ -91,8 +91,8 @@ listeners:
   - {name: keep, address: "$PLAIN", hostNames: [keep.test], encodedSlash: keep}
   - {name: slashes, address: "$PLAIN", hostNames: [slashes.test], duplicateSlashes: keep}
   - {name: paths, address: "$PLAIN", hostNames: [paths.test]}
-  - {name: redirect, address: "$PLAIN", hostNames: [redirect.test]}
-  - {name: shop, address: "$SECURE", protocol: https, hostNames: [shop.test], tls: {$TLS}}
+  - {name: redirect, address: "$PLAIN", hostNames: [redirect.test, lost.test]}
+  - {name: shop, address: "$SECURE", protocol: https, hostNames: [shop.test, redirect.test, slashes.test], tls: {$TLS}}
   - {name: strict, address: "$SECURE", protocol: https, hostNames: [strict.test], tls: {$TLS, policy: {minVersion: TLSv1_3}}}
   - {name: proxied, address: "$PROXIED", proxyProtocol: {accept: [127.0.0.3, 127.0.0.4]}}
   - {name: hidden, address: "$HIDDEN", protocol: https, tls: {$TLS}, proxyProtocol: {accept: [127.0.0.3]}}

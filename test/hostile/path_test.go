@@ -56,7 +56,7 @@ func TestRulesAndOverridesSeeTheCanonicalPath(t *testing.T) {
 		"/api/users": "/v2/users", "/API/users": "/v2/users", "/%61pi/users": "/v2/users", "/api//users": "/v2/users", "/api/./users": "/v2/users", "/x/../api/users": "/v2/users", "//api/users": "/v2/users",
 		"/api/": "/v2/", "/api": "/api", "/apis": "/apis", "/api/a/../b?q=/api/": "/v2/b?q=/api/", "/api/%25": "/v2/%25", "/api/%2e%2e/b": "/b", "/api/%2e": "/v2/", "/api/..": "/", "/api/../../b": "", "/api/..;/admin/": "",
 		"/admin/x": away + "/admin/x", "/ADMIN/x": away + "/ADMIN/x", "/%61dmin/x": away + "/admin/x", "/./admin/x": away + "/admin/x", "//admin/x": away + "/admin/x", "/api/../admin/x": away + "/admin/x",
-		"/api/%2e%2e/admin/x": away + "/admin/x", "/a/../admin//x": away + "/admin/x", "/admin%2fx": "", "/admin\\x": "", "/admin/%2e%2e%2fx": "", "/;/admin/x": "", "/admin;x/y": "/admin;x/y",
+		"/api/%2e%2e/admin/x": away + "/admin/x", "/a/../admin//x": away + "/admin/x", "/admin%2fx": "", "/admin\\x": "", "/admin/%2e%2e%2fx": "", "/;/admin/x": "", "/admin;x/y": "", "/ADMIN%3bx/y": "", "/api/users;x": "/v2/users;x", "/other;x/y": "/other;x/y",
 	} {
 		t.Run("E54 "+quote(sent), func(t *testing.T) {
 			if strings.HasPrefix(want, away) {
@@ -100,6 +100,9 @@ func TestRedirectsLeadOnlyWhereTheyAreToLead(t *testing.T) {
 	})
 	t.Run("E59 slashes that are kept", func(t *testing.T) {
 		g.redirected(t, request("GET //evil.test HTTP/1.1", "Host: slashes.test"), "https://slashes.test:"+port+"//evil.test")
+	})
+	t.Run("E59 a host that nobody takes there", func(t *testing.T) {
+		g.redirected(t, request("GET /a HTTP/1.1", "Host: lost.test"), "https://shop.test:"+port+"/a")
 	})
 	for _, bad := range []string{"/%0d%0aLocation:x", "/\\evil.test", "/%5cevil.test", "/%00"} {
 		t.Run("E59 "+quote(bad), func(t *testing.T) {
