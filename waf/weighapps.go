@@ -40,6 +40,7 @@ var codeFields = []codeField{
 	{regexp.MustCompile(`^/rest/workflows(?:/|$)|^/api/v1/workflows(?:/|$)`), regexp.MustCompile(`^json\.nodes\.\d+\.parameters\.`), "a workflow of n8n"},
 	{regexp.MustCompile(inSite + `api/(?:dashboards/db|ds/query|datasources/proxy|annotations|ruler|v1/provisioning)`), regexp.MustCompile(`^json\.(?:dashboard\.(?:panels|templating|annotations)\.|queries\.\d+\.|data\.\d+\.model\.)`), "a dashboard of Grafana"},
 	{regexp.MustCompile(`^/api/v4/projects/[^/]+/(?:repository/(?:files|commits)|snippets)`), regexp.MustCompile(`^json\.(?:content|actions\.\d+\.(?:content|file_path|previous_path)|files\.\d+\.(?:content|file_path))$`), "a file of GitLab"},
+	{regexp.MustCompile(`^/api/v4/jobs/\d+/trace$`), regexp.MustCompile(`^$`), "the log of a job of GitLab"},
 	{regexp.MustCompile(`^/repos/[^/]+/[^/]+/contents/|^/api/v1/repos/[^/]+/[^/]+/contents|^/gists(?:/|$)`), regexp.MustCompile(`^json\.(?:content|files\.[^.]*\.?[^.]*\.content)$`), "a file of a forge"},
 }
 

@@ -131,8 +131,8 @@ func TestEverydayRequestsPass(t *testing.T) {
 		blocked map[string]int // at most, by the set
 		caught  int            // attacks, at least
 	}{
-		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80, "sixth": 119}, 291},
-		{"balanced", map[string]int{"first": 2, "second": 10, "third": 10, "fourth": 8, "fifth": 3, "sixth": 9}, 294},
+		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80, "sixth": 119, "seventh": 36}, 291},
+		{"balanced", map[string]int{"first": 2, "second": 10, "third": 10, "fourth": 8, "fifth": 3, "sixth": 9, "seventh": 0}, 294},
 	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)
