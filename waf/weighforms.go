@@ -19,6 +19,8 @@ var known = []struct {
 	{[]int{932}, nil, regexp.MustCompile(`^[A-Za-z0-9][\w.-]*(?:\[[\w,. -]+\])?\s*(?:\([\s\d.,<>=!~*a-z]+\)|[\s\d.,<>=!~*a-z]*)\s*;\s*(?:\(?(?:python_version|python_full_version|extra|platform_system|platform_machine|platform_python_implementation|sys_platform|os_name|implementation_name)\s*(?:[<>=!~]=?|not in|in)\s*["'][\w.+ -]*["']\)?\s*(?:and\s*|or\s*|$))+$`), "a requirement of a package"},
 	// The fields that a client wants: id,title,images{url,w}.
 	{[]int{932}, regexp.MustCompile(`(?i)(?:^|[._\[-])(?:fields|select|include|expand|projection|with|embed)\]?$`), regexp.MustCompile(`^(?:\w[\w.]*(?:[{(][\w.,]*(?:[{(][\w.,]*[)}],?)*[\w.,]*[)}])?(?:,|$))+$`), "a list of fields"},
+	// What a search is narrowed to: year:"[1990 TO 2010]", format:"Book".
+	{[]int{942}, nil, regexp.MustCompile(`^~?[A-Za-z_][\w.]*:(?:"?[\[{][\w*:.-]+ TO [\w*:.-]+[\]}]"?|"[^"'\\;<>#]*")$`), "what a search is narrowed to"},
 	// What Struts keeps against forms that are sent twice.
 	{[]int{944}, nil, regexp.MustCompile(`^org\.apache\.struts\.taglib\.html\.(?:TOKEN|CANCEL)$`), "a field of Struts"},
 	// Columns of a report, and what is made of them: sum(price) as total.
@@ -44,7 +46,7 @@ func hasKnownForm(rule int, s subject) string {
 var (
 	// templatePlace is where a template or a configuration has a value put in:
 	// a name, a part of a thing with a name, or whether it is another.
-	templatePlace = regexp.MustCompile(`\$\{\s*[A-Za-z][\w-]*(?:\.[A-Za-z]\w*)*(?:\s*[!=]=\s*(?:\w+|'[\w ]*'|"[\w ]*"))?\s*\}|\{\{-?\s*[$.]?[A-Za-z][\w-]*(?:\.[A-Za-z]\w*)*(?:\s*\|\s*[a-z_]+)*\s*-?\}\}`)
+	templatePlace = regexp.MustCompile(`\$\{\s*[A-Za-z][\w-]*(?:\.[A-Za-z]\w*)*(?:\s*(?:[!=<>]=|[<>])\s*(?:\w+|'[\w ]*'|"[\w ]*")(?:\s*(?:&&|\|\|)\s*[A-Za-z][\w.]*\s*(?:[!=<>]=|[<>])\s*(?:\w+|'[\w ]*'|"[\w ]*"))*)?\s*\}|\{\{-?\s*[$.]?[A-Za-z][\w-]*(?:\.[A-Za-z]\w*)*(?:\s*\|\s*[a-z_]+)*\s*-?\}\}`)
 	// shellVariable are names that shells fill, by which commands are hidden.
 	shellVariable = regexp.MustCompile(`\$\{\s*(?:(?i:ifs)|PATH|HOME|SHELL|PWD|OLDPWD|ENV|PS[1-4]|BASH\w*|USER|HOSTNAME|RANDOM)\b`)
 	// shellSign is what else a shell does something with.

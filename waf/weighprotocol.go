@@ -12,8 +12,10 @@ import (
 // where there is nothing more to ask.
 func (v *view) protocolDoubt(m *Match) (reason string, known bool) {
 	switch m.RuleID {
-	case 920120, 922130:
-		return v.fileNames(m), true
+	case 920120:
+		return v.fileNames(), true
+	case 922120, 922130:
+		return v.partHeaders(m.RuleID), true
 	case 920340, 920640:
 		return v.noMediaType(), true
 	case 920420:
@@ -75,12 +77,13 @@ func (v *view) methodOverride() string {
 	return "a method that is allowed, in a field"
 }
 
-// oddFileName has what no file is called and what ends the field it is in.
-var oddFileName = regexp.MustCompile("[\"<>|;=\\x00-\\x1f\\x7f`$]|\\.\\.|'[^'\\pL\\pN]*$")
+// oddFileName has what no file is called and what ends the field it is in, or a
+// name that some servers take for one that ends before the semicolon.
+var oddFileName = regexp.MustCompile("[\"<>|=\\x00-\\x1f\\x7f`$]|\\.\\.|\\.\\w{1,10}\\s*;|'[^'\\pL\\pN]*$")
 
 // fileNames: people's names have apostrophes, and some programs send the whole
 // path of a file.
-func (v *view) fileNames(m *Match) string {
+func (v *view) fileNames() string {
 	for _, f := range v.req.Body.Files {
 		if strings.Count(f, "'") > 2 || oddFileName.MatchString(f) {
 			return ""
@@ -89,12 +92,29 @@ func (v *view) fileNames(m *Match) string {
 	if len(v.req.Body.Files) == 0 {
 		return ""
 	}
+	return "a file name with an apostrophe, a path or letters of any language"
+}
+
+// partHeader is a field of a part, its name first. Encodings that change
+// nothing may be said: programs on phones do.
+var partHeader = regexp.MustCompile(`(?i)^(?:content-(?:disposition|type|id|length|description|language|location)|x-[\w-]+|content-transfer-encoding:\s*(?:binary|8bit|7bit)\s*$)(?:$|:[^\x00-\x1f]*$)`)
+
+// partHeaders: names of fields have colons (q118:5_answer), and 922130 takes
+// what is before them for the name of a header.
+func (v *view) partHeaders(rule int) string {
 	for _, h := range v.req.Body.PartHeaders {
-		if m.RuleID == 922130 && strings.ContainsFunc(h.Value, func(r rune) bool { return r < ' ' && r != '\t' }) {
+		if !partHeader.MatchString(h.Value) {
 			return ""
 		}
 	}
-	return "a file name with an apostrophe, a path or letters of any language"
+	if rule == 922130 {
+		for _, f := range v.req.Body.Files {
+			if strings.Count(f, "'") > 2 || oddFileName.MatchString(f) {
+				return ""
+			}
+		}
+	}
+	return "well-known fields of parts"
 }
 
 // plainParameter is a value that can mean only one thing.

@@ -349,7 +349,7 @@ func writingOf(s subject) writing {
 		return program
 	case len(s.text) >= longDocument/2 && s.place == inBody && markupStart.MatchString(s.text) && !codeName.MatchString(s.name):
 		return markup
-	case isSource(s) || isWholeQuery(s):
+	case isSource(s) || isWholeQuery(s) || isSPARQL(s):
 		return program
 	case s.place == inHead:
 		return token
@@ -416,6 +416,15 @@ func isScriptOfPHP(text string) bool {
 // from its beginning to its end.
 func isWholeQuery(s subject) bool {
 	return s.place == inQuery && queryName.MatchString(s.name) && wholeQuery.MatchString(s.text) && !queryEnd.MatchString(s.text)
+}
+
+// sparqlForm is a query of SPARQL from its beginning: prefixes, variables with
+// question marks, and what they stand for in braces.
+var sparqlForm = regexp.MustCompile(`(?is)^\s*(?:(?:prefix\s+[\w-]*:\s*<[^<>\s]*>|base\s+<[^<>\s]*>|#[^\n]*\n)\s*)*select\s+(?:distinct\s+|reduced\s+)?(?:(?:\?\w+|\*|\([^()]*(?:\([^()]*\)[^()]*)?\))\s+)+(?:from\s+<[^<>\s]*>\s+)*(?:where\s*)?\{.*\}[^{};'"]*$`)
+
+// isSPARQL reports whether a field for queries has one of SPARQL.
+func isSPARQL(s subject) bool {
+	return lastName(s.name) == "query" && strings.Contains(s.text, "?") && sparqlForm.MatchString(s.text)
 }
 
 // sampleName is what browsers report of a script that they did not run.

@@ -107,7 +107,7 @@ func TestBenignRequestsPass(t *testing.T) {
 	for _, tc := range []struct {
 		profile         string
 		tuning, heldOut int // at most so many are blocked
-	}{{"crs", 139, 65}, {"balanced", 14, 17}} {
+	}{{"crs", 139, 65}, {"balanced", 13, 17}} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)
 			blocked, _ := run(t, p, "benign/tuning")
@@ -131,8 +131,8 @@ func TestEverydayRequestsPass(t *testing.T) {
 		blocked map[string]int // at most, by the set
 		caught  int            // attacks, at least
 	}{
-		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80, "sixth": 119, "seventh": 36}, 291},
-		{"balanced", map[string]int{"first": 2, "second": 10, "third": 10, "fourth": 8, "fifth": 3, "sixth": 9, "seventh": 0}, 294},
+		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80, "sixth": 119, "seventh": 36, "eighth": 126}, 291},
+		{"balanced", map[string]int{"first": 2, "second": 9, "third": 10, "fourth": 8, "fifth": 3, "sixth": 8, "seventh": 0, "eighth": 17}, 294},
 	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)
