@@ -77,7 +77,19 @@ func readLoosely(contentType, text string, lim body.Limits) (b variables.Body, t
 		b.Error, b.Processor = "", variables.None
 	}
 	b.Raw, b.Length = text, len(text)
-	if looksBinary(text) && len(b.ArgsPost) == 0 {
+	mediaType := mediaTypeOf(contentType)
+	if strings.HasPrefix(mediaType, "multipart/") { // forms to some frameworks, whatever kind of multipart it is
+		_, params, _ := strings.Cut(contentType, ";")
+		parts, more, _ := body.Parse(variables.Multipart, "multipart/form-data;"+params, text, lim)
+		truncated = truncated || more
+		for _, p := range parts.ArgsPost {
+			if p.Name != "" { // the rest is no field of a form
+				b.ArgsPost = append(b.ArgsPost, p)
+			}
+		}
+		b.Files = parts.Files
+	}
+	if mediaType != "" && !strings.HasPrefix(mediaType, "text/") && looksBinary(text) && len(b.ArgsPost) == 0 {
 		return b, truncated
 	}
 	b.ArgsPost = append(b.ArgsPost, variables.Pair{Name: "", Value: strings.Map(func(r rune) rune {

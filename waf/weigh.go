@@ -145,7 +145,7 @@ func (v *view) subjects(value *Value) []subject {
 	case "REQUEST_HEADERS":
 		return v.fieldsOf(key)
 	case "XML", "REQUEST_XML":
-		return []subject{{inBody, "", value.Text}}
+		return []subject{{inBody, "xml", value.Text}} // a value, not the whole body
 	case "REQUEST_BODY":
 		if v.req.Body.Processor == variables.None {
 			return []subject{{inBody, "", v.req.Body.Raw}}

@@ -21,7 +21,6 @@ var savedCode = []struct{ path, body string }{
 	{"/v1.45/containers/create", `{"Image":"x","Cmd":["sh","-c",CODE]}`},
 	{"/wp-json/wp/v2/posts/7", `{"content":CODE}`},
 	{"/blog/ghost/api/admin/posts/1/", `{"posts":[{"codeinjection_foot":CODE}]}`},
-	{"/admin/settings/tracking", `{"head_snippet":CODE}`},
 	{"/admin/api/2026-10/themes/1/assets.json", `{"asset":{"key":"a","value":CODE}}`},
 	{"/api/contents/a.ipynb", `{"content":{"cells":[{"cell_type":"code","source":CODE}]}}`},
 	{"/shop-logs/_bulk", `[{"message":CODE}]`},

@@ -166,13 +166,17 @@ var secretSegment = regexp.MustCompile(`(?i)/\.(?:git|svn|hg|aws|ssh|gnupg|kube)
 // storedName is a file that no server runs.
 var storedName = regexp.MustCompile(`(?i)[^/.]\.(?:sh|sql|bak|backup|log|ini|conf|cfg|old|db|dat|key|pem|csv|inc|yml|yaml)(?:\.(?:gz|bz2|xz|zst|zip))?$`)
 
+// runFrom are directories of programs, and hidden files, which servers take for
+// their configuration (.user.ini).
+var runFrom = regexp.MustCompile(`(?i)/\.|/cgi(?:-bin|-sys)?/`)
+
 // storedPath: a forge serves names of files that must not lie open on a web
 // server.
 func (v *view) storedPath() string {
 	switch path := v.req.Path; {
 	case strings.Contains(path, ".."), secretSegment.MatchString(path):
 		return ""
-	case v.req.Method == "PUT" && storedName.MatchString(path):
+	case v.req.Method == "PUT" && storedName.MatchString(path) && !runFrom.MatchString(path):
 		return "a file that is stored"
 	case repository.MatchString(path):
 		return "a Git repository by its name"

@@ -57,7 +57,7 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	if reason := v.ofCodeField(m.RuleID, s); reason != "" {
 		return reason
 	}
-	if m.RuleID/1000 == 932 && plainAddress.MatchString(s.text) && strings.Contains(s.text, "/") && strings.Contains(s.text, "?") {
+	if m.RuleID/1000 == 932 && plainAddress.MatchString(s.text) && strings.Contains(s.text, "/") && strings.Contains(s.text, "?") && !commandInQuery.MatchString(s.text) {
 		return "an address of the web"
 	}
 	k := v.writing(s)
@@ -82,6 +82,10 @@ func (v *view) doubtOf(m *Match, s subject, sql int) string {
 	}
 	return k.String()
 }
+
+// commandInQuery is a program behind an ampersand, where a parameter has its
+// name and value.
+var commandInQuery = regexp.MustCompile(`(?i)&(?:/[^&=]*|` + shellAlone + `)(?:&|$)`)
 
 // separates is what stands between commands, or runs one inside of another.
 var separates = regexp.MustCompile("[;|&`$\\\\\n\r#]")
@@ -403,7 +407,7 @@ var (
 	// fileContent are the names of fields of interfaces that take files.
 	fileContent = regexp.MustCompile(`^json\.(?:files|actions)\.\d+\.content$`)
 	// runsCommands is what a program of an intruder has.
-	runsCommands = regexp.MustCompile("(?i)\\b(?:system|exec|shell_exec|passthru|popen|proc_open|pcntl_exec|eval|assert|create_function|call_user_func\\w*|base64_decode|gzinflate|str_rot13|preg_replace|move_uploaded_file|file_put_contents|fwrite|include|phpinfo)\\b|`|\\$\\w+\\s*\\(|\\$_\\w+\\s*(?:\\[[^\\]]*\\]\\s*)?\\(")
+	runsCommands = regexp.MustCompile("(?i)\\b(?:system|exec|shell_exec|passthru|popen|proc_open|pcntl_exec|eval|assert|create_function|call_user_func\\w*|base64_decode|gzinflate|str_rot13|preg_replace|move_uploaded_file|file_put_contents|fwrite|include|include_once|phpinfo)\\b|`|[)\\]]\\s*\\(|\\brequire(?:_once)?\\s*\\(?\\s*\\$|\\b(?:array_\\w+|u[ak]?sort|readfile|file_get_contents|file|fopen|highlight_file|show_source|copy|rename|unlink|unserialize|extract|ob_start|register_\\w+_function)\\s*\\(\\s*\\$_|\\$\\w+\\s*\\(|\\$_\\w+\\s*(?:\\[[^\\]]*\\]\\s*)?\\(")
 )
 
 // isScriptOfPHP reports whether a text is a program of PHP in lines, with
