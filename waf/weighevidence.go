@@ -29,7 +29,21 @@ const (
 	ofSQL
 	ofScripts
 	ofCommands
+	families
 )
+
+// findings are the first evidence of each family in a text; empty: none.
+type findings [families]string
+
+// speakingTo is evidence that counts for rules of a family.
+func (f *findings) speakingTo(rules family) string {
+	for of, name := range f {
+		if name != "" && family(of).speaksTo(rules) {
+			return name
+		}
+	}
+	return ""
+}
 
 // familyOf is the family of a rule that goes with its own evidence alone.
 func familyOf(rule int) family {
@@ -182,20 +196,20 @@ func (e *evidence) tells(text string, k writing) bool {
 }
 
 // hostileIn says what evidence of an attack is in a text, in any of its
-// readings, for rules of a family; empty where there is none.
-func hostileIn(text string, k writing, rules family) string {
+// readings.
+func hostileIn(text string, k writing) (found findings) {
 	for _, reading := range readings(text, k != markup) {
 		for i := range attackForms {
 			e := &attackForms[i]
-			if !e.of.speaksTo(rules) || !e.tells(text, k) || !containsOne(reading, e.must) {
+			if found[e.of] != "" || !e.tells(text, k) || !containsOne(reading, e.must) {
 				continue
 			}
 			if e.form().MatchString(reading) && (k != prose && k != markup || !e.quotedIn(reading)) {
-				return e.name
+				found[e.of] = e.name
 			}
 		}
 	}
-	return ""
+	return found
 }
 
 func containsOne(text string, parts []string) bool {

@@ -37,7 +37,7 @@ type view struct {
 	req      *variables.Request
 	weigher  *weigher
 	rules    family // of the match under judgement
-	hostile  map[string]string
+	hostile  map[string]findings
 	sql      map[string]int // rules about SQL that match and are sure, by the variable
 	writings map[subject]writing
 
@@ -225,18 +225,18 @@ func (v *view) countSQL(jm *Judgement) {
 	}
 }
 
-// evidence is hostileIn, remembered.
+// evidence is what hostileIn says to the rule under judgement, remembered.
 func (v *view) evidence(text string, k writing) string {
-	key := string(rune(v.rules)) + k.String() + text
-	if why, ok := v.hostile[key]; ok {
-		return why
+	key := k.String() + text
+	found, known := v.hostile[key]
+	if !known {
+		if v.hostile == nil {
+			v.hostile = map[string]findings{}
+		}
+		found = hostileIn(text, k)
+		v.hostile[key] = found
 	}
-	if v.hostile == nil {
-		v.hostile = map[string]string{}
-	}
-	why := hostileIn(text, k, v.rules)
-	v.hostile[key] = why
-	return why
+	return found.speakingTo(v.rules)
 }
 
 // writing is writingOf, remembered.

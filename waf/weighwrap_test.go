@@ -96,6 +96,8 @@ func TestWhatASecondOpinionCostsIsBounded(t *testing.T) {
 	for _, piece := range []string{"<pre>`x`", "<code>", "{code}", "```\n", "`", "~~~", "[code]", "<a ", `"`, "'", "a=b&", "/* ", "%", "&lt;", "x:y ", "$", "${a} ", "\n```x\n", "<![CDATA[", `\"`} {
 		check(piece, "comment", prose+strings.Repeat(piece, 100<<10/len(piece)))
 	}
+	words := " union or and select sleep case exec( <script <svg on ; | ${ $( /etc/ ../ ://  {{ __ _self runtime $_ <% <? process. o: )( <!entity \n"
+	check("words of all evidence", "comment", prose+strings.Repeat(words, 100<<10/len(words)))
 	parts := func(part string) string { return strings.Repeat(part, 100<<10/len(part)) }
 	check("strings of JSON", "data", `["<script>"`+parts(`,"a"`)+`]`)
 	check("members of JSON", "data", `{"a":"<script>"`+parts(`,"a":"b"`)+`}`)
