@@ -28,11 +28,11 @@ type Table struct {
 	slots chan struct{}
 	wake  chan struct{} // capacity 1: the head of the queue has changed
 
-	mu        sync.Mutex
-	queue     queue                          // what waits for its next probe
-	byKey     map[string]*Watch              // the latest watch of each key
-	byAddress map[string]map[*Watch]struct{} // all that run
-	recalled  recollection
+	mu       sync.Mutex
+	queue    queue                         // what waits for its next probe
+	byKey    map[string]*Watch             // the latest watch of each key
+	byGroup  map[group]map[*Watch]struct{} // all that run
+	recalled recollection
 }
 
 // NewTable returns a table that watches nothing.
@@ -41,10 +41,10 @@ func NewTable(o Options) *Table {
 		o.Concurrency = 512
 	}
 	return &Table{
-		slots:     make(chan struct{}, o.Concurrency),
-		wake:      make(chan struct{}, 1),
-		byKey:     make(map[string]*Watch),
-		byAddress: make(map[string]map[*Watch]struct{}),
+		slots:   make(chan struct{}, o.Concurrency),
+		wake:    make(chan struct{}, 1),
+		byKey:   make(map[string]*Watch),
+		byGroup: make(map[group]map[*Watch]struct{}),
 	}
 }
 
@@ -67,9 +67,10 @@ type Watch struct {
 
 // Watch adds a thing to be probed. If one with the same key is being watched,
 // the new watch begins with its status, and Lookup finds the new one. Else it
-// begins with the best that other watches of the address know, if there are
-// any: what is known to be down is not tried on clients because it is to be
-// asked in another way. One success brings it back.
+// begins with the best that other watches know which ask the address in the
+// same way, or else in any way, if there are any: what is known to be down is
+// not tried on clients because it is to be asked in another way. One success
+// brings it back then.
 //
 // changed, if not nil, is called after a probe has changed State or Usable,
 // one call at a time and with no lock held; after Stop it may be called once
@@ -85,10 +86,12 @@ func (t *Table) Watch(about Subject, c Checker, p Policy, changed func(Status)) 
 	status := t.begin(about, p, now).judge(p)
 	w.status.Store(&status)
 	t.byKey[about.Key] = w
-	if t.byAddress[about.Address] == nil {
-		t.byAddress[about.Address] = make(map[*Watch]struct{})
+	for _, g := range about.groups() {
+		if t.byGroup[g] == nil {
+			t.byGroup[g] = make(map[*Watch]struct{})
+		}
+		t.byGroup[g][w] = struct{}{}
 	}
-	t.byAddress[about.Address][w] = struct{}{}
 	t.push(w)
 	return w
 }
@@ -151,10 +154,11 @@ func (w *Watch) Stop() {
 	if t.byKey[w.subject.Key] == w {
 		delete(t.byKey, w.subject.Key)
 	}
-	same := t.byAddress[w.subject.Address]
-	delete(same, w)
-	if len(same) == 0 {
-		delete(t.byAddress, w.subject.Address)
+	for _, g := range w.subject.groups() {
+		delete(t.byGroup[g], w)
+		if len(t.byGroup[g]) == 0 {
+			delete(t.byGroup, g)
+		}
 	}
 }
 

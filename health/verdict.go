@@ -11,11 +11,26 @@ type Subject struct {
 	// Key is its identity: of two watches with one key, the later one goes
 	// on from the status of the earlier one.
 	Key string
-	// Address is what is probed. Watches of one address with different keys
-	// differ in how they ask; a watch whose key is new begins with what the
+	// Address is what is probed. A watch whose key is new begins with what the
 	// others know of the address.
 	Address string
+	// Way is how it is asked. What others of the same address and way know
+	// stands for what a new watch would find; those that ask in other ways are
+	// listened to only where there are none. Empty: like nobody else.
+	Way string
 }
+
+// groups are what a watch is found under by others: its address, and its
+// address asked in its way.
+func (s Subject) groups() []group {
+	if s.Way == "" {
+		return []group{{address: s.Address}}
+	}
+	return []group{{address: s.Address}, {s.Address, s.Way}}
+}
+
+// group is an address; with a way, that address asked in that way.
+type group struct{ address, way string }
 
 // Verdict is a status and whom it is about: what one process tells the next.
 type Verdict struct {
@@ -26,7 +41,7 @@ type Verdict struct {
 // recallFor is how long a table believes what it was told with Recall.
 const recallFor = time.Minute
 
-// maxKnown bounds how many watches of an address a new one looks at.
+// maxKnown bounds how many watches of a group a new one looks at.
 const maxKnown = 64
 
 // Verdicts returns the status of each watch that has probed. Recall of the
@@ -48,18 +63,20 @@ func (t *Table) Verdicts() []Verdict {
 func (t *Table) Recall(all []Verdict) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.recalled = recollection{until: time.Now().Add(recallFor), byKey: make(map[string]Status), byAddress: make(map[string][]Status)}
+	t.recalled = recollection{until: time.Now().Add(recallFor), byKey: make(map[string]Status), byGroup: make(map[group][]Status)}
 	for _, v := range all {
 		t.recalled.byKey[v.Key] = v.Status
-		t.recalled.byAddress[v.Address] = append(t.recalled.byAddress[v.Address], v.Status)
+		for _, g := range v.groups() {
+			t.recalled.byGroup[g] = append(t.recalled.byGroup[g], v.Status)
+		}
 	}
 }
 
 // recollection is what Recall was given.
 type recollection struct {
-	until     time.Time
-	byKey     map[string]Status
-	byAddress map[string][]Status
+	until   time.Time
+	byKey   map[string]Status
+	byGroup map[group][]Status
 }
 
 // begin is the status that a watch begins with. The caller holds t.mu.
@@ -73,9 +90,27 @@ func (t *Table) begin(about Subject, p Policy, now time.Time) Status {
 	if s, ok := t.recalled.byKey[about.Key]; ok {
 		return s
 	}
-	best := Status{Since: now}
-	known := slices.Clone(t.recalled.byAddress[about.Address])
-	for w := range t.byAddress[about.Address] {
+	if about.Way != "" {
+		if s, ok := t.best(group{about.Address, about.Way}); ok {
+			return s
+		}
+	}
+	s, ok := t.best(group{address: about.Address})
+	if !ok {
+		return Status{Since: now}
+	}
+	if s.State == Unhealthy {
+		// Nobody has asked in this way yet: the first answer may end it.
+		s.Streak = p.HealthyThreshold - 1
+	}
+	return s
+}
+
+// best is the best that is known of a group, and whether anything is. The
+// caller holds t.mu.
+func (t *Table) best(g group) (best Status, ok bool) {
+	known := slices.Clone(t.recalled.byGroup[g])
+	for w := range t.byGroup[g] {
 		if known = append(known, w.Status()); len(known) >= maxKnown {
 			break
 		}
@@ -85,11 +120,7 @@ func (t *Table) begin(about Subject, p Policy, now time.Time) Status {
 			best = s
 		}
 	}
-	if best.State == Unhealthy {
-		// Nobody has asked in this way yet: the first answer may end it.
-		best.Streak = p.HealthyThreshold - 1
-	}
-	return best
+	return best, len(known) > 0
 }
 
 // betterThan orders states by how good they are: healthy, untried, unhealthy.

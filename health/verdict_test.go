@@ -60,6 +60,37 @@ func TestWhatOthersCallUnhealthyComesBackWithOneSuccess(t *testing.T) {
 	})
 }
 
+// Settings that are renamed ask as they did: what another probe of the address
+// says, that the port is open, is not about what they ask.
+func TestANewWatchListensFirstToThoseWhoAskInItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := NewTable(Options{})
+		defer run(old)()
+		page := &script{err: errors.New("status 500")}
+		asked := old.Watch(Subject{Key: "shop", Address: "x", Way: "http /"}, page, Policy{UnhealthyThreshold: 1}, nil)
+		old.Watch(Subject{Key: "port", Address: "x", Way: "tcp"}, &script{}, Policy{}, nil)
+		time.Sleep(2 * time.Second)
+		next := NewTable(Options{})
+		next.Recall(old.Verdicts())
+
+		for name, table := range map[string]*Table{"reload": old, "upgrade": next} {
+			same := table.Watch(Subject{Key: "renamed", Address: "x", Way: "http /"}, page, Policy{UnhealthyThreshold: 1}, nil)
+			if s := same.Status(); s.State != Unhealthy || s.Usable || !s.Since.Equal(asked.Status().Since) {
+				t.Errorf("%s: renamed begins %+v", name, s)
+			}
+			other := table.Watch(Subject{Key: "other", Address: "x", Way: "http /else"}, page, Policy{UnhealthyThreshold: 1}, nil)
+			if s := other.Status(); s.State != Healthy {
+				t.Errorf("%s: one that asks as nobody did begins %+v", name, s)
+			}
+			same.Stop()
+			other.Stop()
+		}
+		if n := len(old.byGroup[group{"x", "http /"}]); n != 1 || len(next.byGroup) != 0 {
+			t.Errorf("kept: %v, %v", old.byGroup, next.byGroup)
+		}
+	})
+}
+
 func TestAStoppedWatchKnowsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable(Options{})
@@ -70,8 +101,8 @@ func TestAStoppedWatchKnowsNothing(t *testing.T) {
 		if s := table.Watch(Subject{Key: "new", Address: "x"}, &script{}, Policy{}, nil).Status(); s.State != Untried {
 			t.Errorf("%+v", s)
 		}
-		if len(table.byAddress["x"]) != 1 || len(table.byKey) != 1 {
-			t.Errorf("kept: %v, %v", table.byAddress, table.byKey)
+		if len(table.byGroup[group{address: "x"}]) != 1 || len(table.byKey) != 1 {
+			t.Errorf("kept: %v, %v", table.byGroup, table.byKey)
 		}
 	})
 }

@@ -208,7 +208,7 @@ func (l *live) watch(b *Backend) {
 		return
 	}
 	address := b.name + " " + b.target // one address may have two names, and be up under one of them only
-	about := health.Subject{Key: l.name + " " + l.settings + " " + address + " " + b.id.fingerprint, Address: address}
+	about := health.Subject{Key: l.name + " " + l.settings + " " + address + " " + b.id.fingerprint, Address: address, Way: b.id.fingerprint + " " + p.Way}
 	b.table = p.Table
 	b.watch = p.Table.Watch(about, checker, p.Policy, func(s health.Status) { l.judged(b, s) })
 }

@@ -68,6 +68,8 @@ type Probe struct {
 	Table   *health.Table
 	Policy  health.Policy
 	Checker func(*Backend) health.Checker
+	// Way stands for what Checker asks, beside what Fingerprint stands for.
+	Way string
 }
 
 // Resolver looks up the addresses of a name; *net.Resolver is one.

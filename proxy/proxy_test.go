@@ -1312,6 +1312,32 @@ func TestAVerdictOutlivesChangedSettings(t *testing.T) {
 	}
 }
 
+// That the port of a member is open says nothing to settings that ask for a
+// page, by whatever name.
+func TestAVerdictOutlivesARenameBesideAnotherProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := health.NewTable(health.Options{})
+		defer runTable(table)()
+		page := &verdict{bad: map[string]error{"10.0.0.4:80": errors.New("status 500")}}
+		o := options("10.0.0.4", "10.0.0.5")
+		o.Probe = page.probe(table)
+		o.Probe.Way = "page"
+		old := commit(t, o, nil)
+		open := options("10.0.0.4", "10.0.0.5")
+		open.Settings, open.Probe = "other", (&verdict{}).probe(table)
+		open.Probe.Way = "port"
+		other := commit(t, open, nil)
+		time.Sleep(25 * time.Second)
+		wantServing(t, other, "10.0.0.4:80", "10.0.0.5:80")
+		o.Settings = "renamed"
+		p := commit(t, o, nil)
+		wantServing(t, p, "10.0.0.5:80")
+		for _, p := range []*Pool{old, other, p} {
+			closePool(t, p)
+		}
+	})
+}
+
 func TestADrainOutlivesTheNamesOfPoolsAndSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := options("10.0.0.4", "10.0.0.5")

@@ -696,7 +696,7 @@ func (b *build) probe(s *config.BackendSettings, backendTLS *tls.Config) *proxy.
 		b.fail(b.settingsPath(s.Name)+".probe", "%w", err)
 		return nil
 	}
-	return &proxy.Probe{Table: b.app.health, Policy: plan.Policy(), Checker: func(m *proxy.Backend) health.Checker {
+	return &proxy.Probe{Table: b.app.health, Policy: plan.Policy(), Way: plan.Way(), Checker: func(m *proxy.Backend) health.Checker {
 		return plan.Checker(probe.Subject{Addr: m.Addr(), Unix: m.Unix(), Target: m.Target()})
 	}}
 }

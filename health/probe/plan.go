@@ -110,6 +110,14 @@ func (p *Plan) Policy() health.Policy {
 	}
 }
 
+// Way stands for what is asked of backends and what counts as well, less what
+// the settings have a part in: the same for probes that differ in their names
+// and policies only.
+func (p *Plan) Way() string {
+	q := &p.probe
+	return fmt.Sprintf("%v %q %q %d %v %q", q.Protocol, q.Host, p.target, q.Port, q.Match.Status, q.Match.Body)
+}
+
 // Checker returns the checker for one backend.
 func (p *Plan) Checker(s Subject) health.Checker {
 	network, address := "tcp", s.Addr.String()

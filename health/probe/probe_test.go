@@ -436,6 +436,34 @@ func TestCompileRefusesWhatCannotBeAsked(t *testing.T) {
 	}
 }
 
+func TestAWayIsWhatIsAsked(t *testing.T) {
+	way := func(change func(*config.Probe)) string {
+		p := config.Probe{Name: "p", Path: "/a"}
+		change(&p)
+		plan, err := Compile(&p, config.BackendSettings{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan.Way()
+	}
+	plain := way(func(*config.Probe) {})
+	if got := way(func(p *config.Probe) { p.Name, p.Interval, p.UnhealthyThreshold, p.StartUnhealthy = "q", 1, 9, true }); got != plain {
+		t.Errorf("another name and policy make %s of %s", got, plain)
+	}
+	for what, change := range map[string]func(*config.Probe){
+		"protocol": func(p *config.Probe) { p.Protocol = config.ProbeTCP },
+		"host":     func(p *config.Probe) { p.Host = "a" },
+		"path":     func(p *config.Probe) { p.Path = "/b" },
+		"port":     func(p *config.Probe) { p.Port = 81 },
+		"status":   func(p *config.Probe) { p.Match.Status = []config.StatusRange{{From: 204, To: 204}} },
+		"body":     func(p *config.Probe) { p.Match.Body = "ready" },
+	} {
+		if way(change) == plain {
+			t.Errorf("another %s makes no difference", what)
+		}
+	}
+}
+
 func TestTheDefaultProbeIsAzures(t *testing.T) {
 	p, err := Compile(nil, config.BackendSettings{Protocol: config.BackendHTTPS}, nil)
 	if err != nil {
