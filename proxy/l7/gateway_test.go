@@ -8,9 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,4 +274,22 @@ func ask(t testing.TB, c *testkit.Client, text string, status int) *testkit.Resp
 		t.Fatalf("answer is %q %.200q, want %d", r.Head, r.Content, status)
 	}
 	return r
+}
+
+// A cache behind the gateway reckons ages from Date, which a backend without a
+// clock leaves out (RFC 9110 6.6.1).
+func TestAResponseHasOneDate(t *testing.T) {
+	theirs := "Tue, 15 Nov 1994 08:12:31 GMT"
+	g, _ := one(t, testkit.Respond(200, "ok", "Date: "+theirs))
+	if got := ask(t, testkit.Dial(t, g.addr), get("/"), 200).Values("Date"); !slices.Equal(got, []string{theirs}) {
+		t.Errorf("the backend's became %q", got)
+	}
+	g, _ = one(t, testkit.Respond(200, "ok"))
+	got := ask(t, testkit.Dial(t, g.addr), get("/"), 200).Values("Date")
+	if len(got) != 1 {
+		t.Fatalf("without one of the backend there is %q", got)
+	}
+	if at, err := http.ParseTime(got[0]); err != nil || time.Since(at).Abs() > time.Minute {
+		t.Errorf("%q: %v", got[0], err)
+	}
 }

@@ -312,6 +312,9 @@ func hostInField(host string) string {
 // gets.
 func (f *flow) prepareResponse(r *httpmsg.Response) {
 	http1.StripHopByHop(&r.Fields, false)
+	if _, dated := r.Get(httpmsg.Date); !dated {
+		r.Add(httpmsg.Date, r.KeepString("Date"), r.Keep(f.gw.dates.now())) // RFC 9110 6.6.1
+	}
 	f.addAffinity(r)
 }
 
