@@ -9,7 +9,7 @@ import (
 )
 
 func (c *checker) checkListeners() {
-	if len(c.g.Listeners) == 0 && !c.has("listeners") && !c.failed("") {
+	if len(c.g.Listeners) == 0 && !c.failed("") && !c.failed("listeners") {
 		c.warnf("", "there are no listeners; nothing is served")
 	}
 	for i := range c.g.Listeners {

@@ -84,7 +84,7 @@ func limitsObject() object[Limits] {
 		key("headBytes", func(l *Limits) *int { return &l.HeadBytes }, size(1<<10, 64<<10), "Size of a request head; over: 431.").or("32KiB"),
 		key("fields", func(l *Limits) *int { return &l.Fields }, integer(1, 1000), "Header fields in a request; over: 431.").or("100"),
 		key("urlBytes", func(l *Limits) *int { return &l.URLBytes }, size(64, 32<<10), "Size of a request's target; over: 414.").or("8KiB"),
-		key("headTimeout", func(l *Limits) *time.Duration { return &l.HeadTimeout }, duration(10*time.Millisecond, time.Hour), "From the first byte of a head to its last, and from accept to the first byte; over: 408.").or("10s"),
+		key("headTimeout", func(l *Limits) *time.Duration { return &l.HeadTimeout }, duration(10*time.Millisecond, time.Hour), "From the first byte of a head to its last, and from accept to the first byte; over: 408, without a byte the connection is just closed.").or("10s"),
 		key("bodyMinRate", func(l *Limits) *int { return &l.BodyMinRate }, integer(0, 1<<30), "Bytes per second that a request body must average after 10 seconds; 0: no minimum; under, or silent for a minute: 408.").or("500"),
 		key("idleTimeout", func(l *Limits) *time.Duration { return &l.IdleTimeout }, duration(10*time.Millisecond, day), "How long a client connection may wait for its next request.").or("75s"),
 		key("tunnelIdleTimeout", func(l *Limits) *time.Duration { return &l.TunnelIdleTimeout }, duration(0, 7*day), "How long an upgraded connection (WebSocket) may be silent in both directions; 0s: for ever. Once one side has ended, the other may be silent for 30s.").or("1h"),

@@ -115,6 +115,7 @@ pathMaps:
 		`appgw.yaml:12: pathMaps[0].paths[1].paths[2]: "/A" can never match: "/a" in paths[0] comes first and takes it; order the more specific before`,
 		`appgw.yaml:13: pathMaps[0].paths[2].paths[0]: "/ab" can never match: "/a*" in paths[1] comes first and takes it; order the more specific before`,
 	}},
+	{name: "an empty list of listeners", text: "listeners: []\n", want: []string{"appgw.yaml:1: there are no listeners; nothing is served"}},
 	{name: "no listeners", text: "admin: {}\n", want: []string{"appgw.yaml:1: there are no listeners; nothing is served"}},
 	{name: "double slash", text: backends + `
 listeners: [{name: web, address: 80}]

@@ -67,10 +67,10 @@ type Watch struct {
 
 // Watch adds a thing to be probed. If one with the same key is being watched,
 // the new watch begins with its status, and Lookup finds the new one. Else it
-// begins with the best that other watches know which ask the address in the
-// same way, or else in any way, if there are any: what is known to be down is
-// not tried on clients because it is to be asked in another way. One success
-// brings it back then.
+// begins with the best that watches know which ask the address in the same way.
+// Where there are none, it begins untried, but for an address that all others
+// call unhealthy: what is known to be down is not tried on clients because it
+// is to be asked in another way. One success brings it back then.
 //
 // changed, if not nil, is called after a probe has changed State or Usable,
 // one call at a time and with no lock held; after Stop it may be called once

@@ -15,8 +15,9 @@ type Subject struct {
 	// others know of the address.
 	Address string
 	// Way is how it is asked. What others of the same address and way know
-	// stands for what a new watch would find; those that ask in other ways are
-	// listened to only where there are none. Empty: like nobody else.
+	// stands for what a new watch would find. Where there are none, those that
+	// ask in other ways are believed when all of them call it unhealthy. Empty:
+	// like nobody else.
 	Way string
 }
 
@@ -96,13 +97,11 @@ func (t *Table) begin(about Subject, p Policy, now time.Time) Status {
 		}
 	}
 	s, ok := t.best(group{address: about.Address})
-	if !ok {
-		return Status{Since: now}
+	if !ok || s.State != Unhealthy {
+		return Status{Since: now} // that others are content is no answer to this question
 	}
-	if s.State == Unhealthy {
-		// Nobody has asked in this way yet: the first answer may end it.
-		s.Streak = p.HealthyThreshold - 1
-	}
+	// Nobody has asked in this way yet: the first answer may end it.
+	s.Streak = p.HealthyThreshold - 1
 	return s
 }
 

@@ -19,7 +19,8 @@ func TestANewWatchBeginsWithWhatOthersKnowOfTheAddress(t *testing.T) {
 	}{
 		{"nobody", nil, Policy{}, Untried, true},
 		{"all say no", []Checker{down, down}, Policy{}, Unhealthy, false},
-		{"one says yes", []Checker{down, up, down}, Policy{StartUnhealthy: true}, Healthy, true},
+		{"one says yes", []Checker{down, up, down}, Policy{}, Untried, true},
+		{"one says yes, and nobody asked this", []Checker{up}, Policy{StartUnhealthy: true}, Untried, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,7 +80,7 @@ func TestANewWatchListensFirstToThoseWhoAskInItsWay(t *testing.T) {
 				t.Errorf("%s: renamed begins %+v", name, s)
 			}
 			other := table.Watch(Subject{Key: "other", Address: "x", Way: "http /else"}, page, Policy{UnhealthyThreshold: 1}, nil)
-			if s := other.Status(); s.State != Healthy {
+			if s := other.Status(); s.State != Untried {
 				t.Errorf("%s: one that asks as nobody did begins %+v", name, s)
 			}
 			same.Stop()
@@ -134,8 +135,8 @@ func TestVerdictsGoFromOneTableToAnother(t *testing.T) {
 			s.Reason != "connect refused" || !s.Since.Equal(before.Since) {
 			t.Errorf("down begins %+v; it was %+v", s, before)
 		}
-		if s := next.Watch(Subject{Key: "renamed", Address: "y"}, &script{}, Policy{StartUnhealthy: true}, nil).Status(); !s.Usable {
-			t.Errorf("up, under another key, begins %+v", s)
+		if s := next.Watch(Subject{Key: "renamed", Address: "y"}, &script{}, Policy{StartUnhealthy: true}, nil).Status(); s.Usable {
+			t.Errorf("what nobody has asked begins %+v", s)
 		}
 		time.Sleep(recallFor + time.Second)
 		if s := next.Watch(Subject{Key: "late", Address: "x"}, &script{}, Policy{}, nil).Status(); s.State != Unhealthy {

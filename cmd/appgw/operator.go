@@ -105,6 +105,8 @@ func (a *app) addEndpoints(s *admin.Server, d *daemon.Daemon) {
 	}))
 }
 
+var errHanding = &admin.Error{Status: 409, Err: errors.New("a new process is taking over and would not hear of it; try again when it has")}
+
 // backendAction makes an endpoint of what is done to a named backend: do tells
 // how many it changed, and whether the name meant anything to it.
 func (a *app) backendAction(do func(name string, pools []*proxy.Pool) (int, bool)) admin.Func {
@@ -114,9 +116,12 @@ func (a *app) backendAction(do func(name string, pools []*proxy.Pool) (int, bool
 			return nil, &admin.Error{Status: 400, Err: fmt.Errorf("backend=ADDRESS is missing")}
 		}
 		if a.upgrader.Handing() {
-			return nil, &admin.Error{Status: 409, Err: errors.New("a new process is taking over and would not hear of it; try again when it has")}
+			return nil, errHanding
 		}
 		n, known := do(name, slices.Collect(maps.Values(a.running().pools)))
+		if a.upgrader.Handing() { // it may have begun, and been told, in between
+			return nil, errHanding
+		}
 		if n == 0 && !known && !a.knows(name) {
 			return nil, &admin.Error{Status: 404, Err: fmt.Errorf("no backend is called %q; `appgw backends` lists them", name)}
 		}

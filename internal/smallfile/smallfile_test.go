@@ -52,7 +52,7 @@ func TestAPipeIsNotWaitedForWithoutEnd(t *testing.T) {
 	}
 	go func() { // once it is read: what nobody holds open is lost
 		for left := 1; left > 0 && err == nil; time.Sleep(time.Millisecond) {
-			left, err = unix.IoctlGetInt(int(w.Fd()), unix.FIONREAD)
+			left, err = unix.IoctlGetInt(int(w.Fd()), unix.TIOCINQ)
 		}
 		w.Close()
 	}()
