@@ -295,12 +295,13 @@ func (a *app) listen(addr netip.AddrPort) (net.Listener, error) {
 // keepAlives sets TCP keep-alives on a listening socket: the connections it
 // accepts inherit them, without system calls for each.
 func keepAlives(_, _ string, c syscall.RawConn) error {
+	alive := l7.KeepAlive()
 	return c.Control(func(fd uintptr) {
 		for _, o := range [...][3]int{
 			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 30},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 10},
-			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, 3},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, int(alive.Idle.Seconds())},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, int(alive.Interval.Seconds())},
+			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, alive.Count},
 		} {
 			syscall.SetsockoptInt(int(fd), o[0], o[1], o[2]) // a refusal costs nothing but the keep-alive
 		}

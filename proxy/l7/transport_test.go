@@ -172,3 +172,16 @@ func TestAConnectionThatComesBackAfterCloseIsNotKept(t *testing.T) {
 	}
 	testkit.Eventually(t, soon, "the connection to go", func() bool { return b.OpenConns() == 0 })
 }
+
+// Waiting for a next request ends before anybody is asked whether he is there:
+// so many questions at once would be lost.
+func TestConnectionsThatWaitAreNotAskedForLife(t *testing.T) {
+	g, _, err := config.ParseGateway("a.yaml", []byte("listeners: []"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alive := KeepAlive()
+	if !alive.Enable || alive.Idle <= g.Limits.IdleTimeout || alive.Idle <= upstreamIdle || alive.Count < 5 {
+		t.Errorf("%+v, while connections wait for %v and %v", alive, g.Limits.IdleTimeout, upstreamIdle)
+	}
+}
