@@ -45,14 +45,25 @@ var binarySubtypes = func() map[string]bool {
 // looksBinary reports whether the beginning of a body has so many bytes that
 // texts do not have that it is none.
 func looksBinary(text string) bool {
-	odd := 0
 	text = text[:min(len(text), 2048)]
+	odd := controls(text)
+	return odd*16 > len(text) || !utf8.ValidString(text[:max(len(text)-3, 0)]) && odd > 0
+}
+
+// isMostlyBinary is looksBinary for bodies of a type that nobody knows: two odd
+// bytes do not make one of those unreadable.
+func isMostlyBinary(text string) bool {
+	text = text[:min(len(text), 2048)]
+	return controls(text)*16 > len(text)
+}
+
+func controls(text string) (n int) {
 	for i := range len(text) {
 		if isControl(text[i]) {
-			odd++
+			n++
 		}
 	}
-	return odd*16 > len(text) || !utf8.ValidString(text[:max(len(text)-3, 0)]) && odd > 0
+	return n
 }
 
 func isControl(c byte) bool {
@@ -89,7 +100,7 @@ func readLoosely(contentType, text string, lim body.Limits) (b variables.Body, t
 		}
 		b.Files = parts.Files
 	}
-	if mediaType != "" && !strings.HasPrefix(mediaType, "text/") && looksBinary(text) && len(b.ArgsPost) == 0 {
+	if mediaType != "" && !strings.HasPrefix(mediaType, "text/") && isMostlyBinary(text) && len(b.ArgsPost) == 0 {
 		return b, truncated
 	}
 	b.ArgsPost = append(b.ArgsPost, variables.Pair{Name: "", Value: strings.Map(func(r rune) rune {

@@ -54,6 +54,7 @@ func TestAPathOrATypeAloneClearsNothing(t *testing.T) {
 		{"POST", "/", "multipart/mixed; boundary=b1b2", parts("hello"), parts("admin'; drop table users; --")},
 		{"POST", "/ping.cgi", "text/plain", "", "\x01\xff=1&host=127.0.0.1; cat /etc/passwd&submit=ok"},
 		{"POST", "/documents", "text/plain", "", "\x01\xff<script>alert(document.cookie)</script>"},
+		{"POST", "/documents", "application/x-note", "", "\x01\xff<script>alert(document.cookie)</script>"},
 		{"PUT", "/cgi-bin/x.sh", "application/octet-stream", "", "abc"},
 		{"PUT", "/.user.ini", "text/plain", "", "a=b"},
 		{"GET", "/ping?" + field("host", "/?&ls&"), form, "", ""},
