@@ -248,7 +248,7 @@ type Exception struct {
 type ExceptionVariable uint8
 
 const (
-	ExceptURI ExceptionVariable = iota // path and query as received
+	ExceptURI ExceptionVariable = iota // path and query as the backend gets them
 	ExceptRemoteAddr
 	ExceptHeader
 )

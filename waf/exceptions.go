@@ -63,7 +63,7 @@ func (e *exception) applies(r *variables.Request) bool {
 		}
 		return false
 	}
-	return e.compares(r.Target)
+	return e.compares(r.Origin())
 }
 
 // compares reports whether one of the exception's values fits a text.

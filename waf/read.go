@@ -50,6 +50,7 @@ func (rd *reader) request(m *httpmsg.Request, c *Client, argumentLimit int, r *v
 	r.Protocol = take(len(c.Proto))
 	r.Host = take(int(m.HostName.Len))
 	r.Path = take(int(m.Path.Len))
+	r.Sent = r.Path
 	r.Query = ""
 	if m.HasQuery {
 		r.Query = r.Target[m.Query.Off-m.Target.Off:][:m.Query.Len]

@@ -117,7 +117,7 @@ func (e *Evaluation) findIn(c *condition, s *Source) (finding, bool) {
 	case QueryString:
 		return e.findNonempty(c, s, r.Query)
 	case RequestURI:
-		return e.findText(c, s, "", origin(r.URI))
+		return e.findText(c, s, "", r.Origin())
 	case RequestHeaders:
 		return e.findPair(c, s, r.Headers)
 	case RequestCookies:

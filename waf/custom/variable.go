@@ -11,7 +11,7 @@ const (
 	RequestMethod                  // as received, usually in upper case
 	QueryString                    // as received, without the question mark
 	PostArgs                       // form fields, multipart fields that are no files, and the leaves of JSON
-	RequestURI                     // path and query as received; never scheme and host, even where the request had them
+	RequestURI                     // path and query as the backend gets them: variables.Request.Origin
 	RequestHeaders                 // values of fields
 	RequestBody                    // the body, or where it is kept only in parts (multipart, JSON, XML) each text in it
 	RequestCookies                 // values of cookies
@@ -50,20 +50,4 @@ func (s *Source) selects(name string) bool {
 func endsPath(path, suffix string) bool {
 	before, ok := strings.CutSuffix(path, suffix)
 	return ok && (before == "" || before[len(before)-1] == '.')
-}
-
-// origin is the target without scheme and host, which a client may add to
-// get around a rule on the path.
-func origin(target string) string {
-	if target == "" || target[0] == '/' || target[0] == '?' {
-		return target
-	}
-	_, rest, absolute := strings.Cut(target, "://")
-	if !absolute {
-		return target // asterisk or authority form
-	}
-	if at := strings.IndexAny(rest, "/?"); at >= 0 {
-		return rest[at:]
-	}
-	return "/"
 }

@@ -6,7 +6,10 @@
 // body, and custom rules, the candidate index and Coraza read the same.
 package variables
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Pair is a named value: a field, a cookie, an argument. Pairs are kept in
 // the order in which they came, repeated names included.
@@ -26,6 +29,7 @@ type Request struct {
 	Protocol string // REQUEST_PROTOCOL: HTTP/1.1
 	Line     string // REQUEST_LINE: method, target and protocol
 	URI      string // REQUEST_URI: the target without a fragment
+	Sent     string // the path that the backend gets: canonical, its percent-encodings as they are; empty: that of URI
 	Path     string // REQUEST_FILENAME: the path, percent-decoded once
 	Basename string // REQUEST_BASENAME: what follows the last slash of Path
 	Query    string // QUERY_STRING: as received, without the question mark
@@ -117,4 +121,34 @@ type Response struct {
 	Headers     []Pair // RESPONSE_HEADERS
 	ContentType string // RESPONSE_CONTENT_TYPE: without parameters
 	Body        string // RESPONSE_BODY: its beginning, where it is inspected
+}
+
+// Origin is the path and the query that the backend gets, and so what rules
+// about paths are to decide on: the canonical path, and the query as received.
+// A target with a scheme and a host is without them.
+func (r *Request) Origin() string {
+	target := origin(r.URI)
+	rest, same := strings.CutPrefix(target, r.Sent)
+	if same && (rest == "" || rest[0] == '?') || r.Sent == "" {
+		return target
+	}
+	if _, _, ok := strings.Cut(target, "?"); ok {
+		return r.Sent + "?" + r.Query
+	}
+	return r.Sent
+}
+
+// origin is a target without scheme and host.
+func origin(target string) string {
+	if target == "" || target[0] == '/' || target[0] == '?' {
+		return target
+	}
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute {
+		return target // asterisk or authority form
+	}
+	if at := strings.IndexAny(rest, "/?"); at >= 0 {
+		return rest[at:]
+	}
+	return "/"
 }
