@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 )
@@ -66,7 +67,6 @@ var codeFields = []codeField{
 	{regexp.MustCompile(`^/(?:user/[\w.@-]+/)?api/contents/`), regexp.MustCompile(`^json\.content(?:\.cells\.\d+\..+)?$`), "a notebook of Jupyter", nil},
 	{regexp.MustCompile(`^/(?:job/[^/]+/)+configSubmit$`), regexp.MustCompile(`^(?:json|script|_\.script|command|_\.command)$`), "a job of Jenkins", nil},
 	{regexp.MustCompile(`^/rest/workflows(?:/|$)|^/api/v1/workflows(?:/|$)`), regexp.MustCompile(`^json\.nodes\.\d+\.parameters\.`), "a workflow of n8n", nil},
-	{regexp.MustCompile(inSite + `flows$`), regexp.MustCompile(`^json\.(?:flows\.)?\d+\.(?:func|template|command|append|format|initialize|finalize|info|rules\..*|property)$`), "a flow of Node-RED", nil},
 	{regexp.MustCompile(inSite + `api/(?:dashboards/db|ds/query|datasources/proxy|annotations|ruler|v1/provisioning)`), regexp.MustCompile(`^json\.(?:dashboard\.(?:panels|templating|annotations)\.|queries\.\d+\.|data\.\d+\.model\.)`), "a dashboard of Grafana", nil},
 	{regexp.MustCompile(`^/api/v4/projects/[^/]+/repository/commits`), regexp.MustCompile(`^json\.actions\.\d+\.(?:file_path|previous_path)$`), "names of files in a commit", nameOfFile},
 	{regexp.MustCompile(`^/api/v4/projects/[^/]+/snippets`), regexp.MustCompile(`^json\.files\.\d+\.file_path$`), "names of files in a snippet", nameOfFile},
@@ -81,9 +81,10 @@ func (v *view) ofCodeField(rule int, s subject) string {
 	if s.place != inBody || rule/1000 == 943 || rule/1000 == 944 && strings.Contains(s.text, "${") {
 		return ""
 	}
+	path := cmp.Or(v.req.Sent, v.req.Path)
 	for i := range codeFields {
 		f := &codeFields[i]
-		if (f.path == nil || f.path.MatchString(v.req.Path)) && f.field.MatchString(s.name) && (f.takes == nil || f.takes(rule, s.text)) {
+		if (f.path == nil || f.path.MatchString(path)) && f.field.MatchString(s.name) && (f.takes == nil || f.takes(rule, s.text)) {
 			return "in a field for code or logs: " + f.reason
 		}
 	}

@@ -24,7 +24,6 @@ var savedCode = []struct{ path, body string }{
 	{"/admin/api/2026-10/themes/1/assets.json", `{"asset":{"key":"a","value":CODE}}`},
 	{"/api/contents/a.ipynb", `{"content":{"cells":[{"cell_type":"code","source":CODE}]}}`},
 	{"/shop-logs/_bulk", `[{"message":CODE}]`},
-	{"/flows", `{"flows":[{"func":CODE}]}`},
 	{"/rest/workflows/3", `{"nodes":[{"parameters":{"jsCode":CODE}}]}`},
 	{"/api/dashboards/db", `{"dashboard":{"panels":[{"targets":[{"rawSql":CODE}]}]}}`},
 	{"/api/v4/projects/7/repository/files/a.sh", `{"content":CODE}`},

@@ -2,10 +2,10 @@ package waf
 
 import "regexp"
 
-// known are forms of values that programs write, whole and with nothing beside
+// knownForms are forms of values that programs write, whole and with nothing beside
 // them. A value that has one is no attack to the families of rules named: what
 // runs, ends or separates has no place in the form. The reason is for the log.
-var known = []struct {
+var knownForms = []struct {
 	families []int          // rule / 1000
 	name     *regexp.Regexp // of the field; nil: any
 	form     *regexp.Regexp
@@ -32,8 +32,8 @@ func hasKnownForm(rule int, s subject) string {
 	if len(s.text) > 2048 {
 		return ""
 	}
-	for i := range known {
-		k := &known[i]
+	for i := range knownForms {
+		k := &knownForms[i]
 		for _, f := range k.families {
 			if f == rule/1000 && (k.name == nil || k.name.MatchString(s.name)) && k.form.MatchString(s.text) && !sensitive.MatchString(s.text) {
 				return k.reason

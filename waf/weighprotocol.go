@@ -3,6 +3,7 @@ package waf
 import (
 	"mime"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gatehouse/waf/variables"
@@ -81,15 +82,14 @@ func (v *view) methodOverride() string {
 // name that some servers take for one that ends before the semicolon.
 var oddFileName = regexp.MustCompile("[\"<>|=\\x00-\\x1f\\x7f`$]|\\.\\.|\\.\\w{1,10}\\s*;|'[^'\\pL\\pN]*$")
 
+func (v *view) hasOddFileName() bool {
+	return slices.ContainsFunc(v.req.Body.Files, func(f string) bool { return strings.Count(f, "'") > 2 || oddFileName.MatchString(f) })
+}
+
 // fileNames: people's names have apostrophes, and some programs send the whole
 // path of a file.
 func (v *view) fileNames() string {
-	for _, f := range v.req.Body.Files {
-		if strings.Count(f, "'") > 2 || oddFileName.MatchString(f) {
-			return ""
-		}
-	}
-	if len(v.req.Body.Files) == 0 {
+	if len(v.req.Body.Files) == 0 || v.hasOddFileName() {
 		return ""
 	}
 	return "a file name with an apostrophe, a path or letters of any language"
@@ -107,12 +107,8 @@ func (v *view) partHeaders(rule int) string {
 			return ""
 		}
 	}
-	if rule == 922130 {
-		for _, f := range v.req.Body.Files {
-			if strings.Count(f, "'") > 2 || oddFileName.MatchString(f) {
-				return ""
-			}
-		}
+	if rule == 922130 && v.hasOddFileName() {
+		return ""
 	}
 	return "well-known fields of parts"
 }

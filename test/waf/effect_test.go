@@ -132,7 +132,7 @@ func TestEverydayRequestsPass(t *testing.T) {
 		caught  int            // attacks, at least
 	}{
 		{"crs", map[string]int{"first": 121, "second": 146, "third": 119, "fourth": 111, "fifth": 80, "sixth": 119, "seventh": 36, "eighth": 126}, 291},
-		{"balanced", map[string]int{"first": 2, "second": 9, "third": 10, "fourth": 8, "fifth": 3, "sixth": 8, "seventh": 0, "eighth": 17}, 294},
+		{"balanced", map[string]int{"first": 2, "second": 9, "third": 10, "fourth": 8, "fifth": 3, "sixth": 8, "seventh": 0, "eighth": 18}, 294},
 	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			p := policy(t, tc.profile)
