@@ -180,3 +180,19 @@ func ruleSetsOwn(t *testing.T, step int) {
 		t.Errorf("%d of %d attacks pass", passed, attacks)
 	}
 }
+
+func TestOnlyOptionsOfODataInAnAddressAreNone(t *testing.T) {
+	for text, want := range map[string]bool{
+		"/me/messages?$top=5&$select=subject,from": true,
+		"https://api.example/items?a=1&$skip=20":   true,
+		"/items?user[$ne]=x":                       false,
+		"/items?$gt=1":                             false,
+		"/x?a=$ne":                                 false,
+		"/$where?x=1":                              false,
+		"?$top=1":                                  false,
+	} {
+		if asksOData(text) != want {
+			t.Errorf("%s: %t", text, !want)
+		}
+	}
+}

@@ -258,7 +258,7 @@ var loopback = regexp.MustCompile(`(?i)^https?://(localhost|127\.0\.0\.1|\[::1\]
 // plainAddress is an address of the web, whole or without its host, with
 // nothing that a shell takes for more than a word but the ampersands of its
 // query.
-var plainAddress = regexp.MustCompile(`^(?:https?://[\w.-]+(?::\d+)?)?(?:/[\w./~:@!,%+=-]*)?(?:\?[\w./~:@!,%+=&\[\]?-]*)?(?:#[\w./=&!?-]*)?$`)
+var plainAddress = regexp.MustCompile(`^(?:https?://[\w.-]+(?::\d+)?)?(?:/(?:[\w./~:@!,%+=-]|\([\pL\d_ .-]+\))*)?(?:\?[\w./~:@!,%+=&\[\]?-]*)?(?:#[\pL\d_./=&!?-]*)?$`)
 
 // addressOfReturn: programs on the user's machine have themselves called back
 // at the loopback address.
@@ -308,6 +308,22 @@ var (
 	mongoRange = regexp.MustCompile(`(?i)\$(gt|gte|lt|lte)\b["']?\s*[:=\]]+\s*-?\d`)
 )
 
+// asksOData reports whether a text is an address whose query has options of
+// OData, and no other name that begins with a dollar.
+func asksOData(text string) bool {
+	path, query, ok := strings.Cut(text, "?")
+	if !ok || !strings.Contains(path, "/") || strings.ContainsAny(text, "{}[]\"' \t\r\n") || strings.Contains(path, "$") {
+		return false
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.Contains(value, "$") || strings.Contains(name, "$") && !systemQuery.MatchString(name) {
+			return false
+		}
+	}
+	return true
+}
+
 // operatorName: a name that begins with a dollar is an option of OData, a
 // property of an analytics tool or a variable of GraphQL. An injection into
 // MongoDB has the operator inside of a name, or as a name in JSON.
@@ -328,6 +344,8 @@ func operatorName(s subject) string {
 		return "variables of GraphQL"
 	case systemQuery.MatchString(s.name) && !strings.ContainsAny(s.text, "{[\"'"):
 		return "an option of OData"
+	case asksOData(s.text):
+		return "an address with options of OData"
 	case controlName.MatchString(s.text):
 		return "the name of a control of ASP.NET"
 	case !mongoOperator.MatchString(s.text) && (mongoRange.MatchString(s.text) || !strings.Contains(s.text, `"$g`) && !strings.Contains(s.text, `"$l`)) && isData(s.text):
