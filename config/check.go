@@ -68,7 +68,7 @@ type index struct {
 }
 
 // newIndex reports names that are there twice.
-func (c *checker) newIndex(kind, path string, n int, name func(i int) string) index {
+func (r *report) newIndex(kind, path string, n int, name func(i int) string) index {
 	x := index{kind: kind, at: make(map[string]int, n), used: make([]bool, n)}
 	for i := range n {
 		s := name(i)
@@ -77,8 +77,8 @@ func (c *checker) newIndex(kind, path string, n int, name func(i int) string) in
 		}
 		if first, ok := x.at[s]; ok {
 			at := fmt.Sprintf("%s[%d].name", path, i)
-			line := c.where(fmt.Sprintf("%s[%d].name", path, first)).Line
-			c.errorf(at, "the name %s is already taken on line %d; choose another", quote(s), line)
+			line := r.where(fmt.Sprintf("%s[%d].name", path, first)).Line
+			r.errorf(at, "the name %s is already taken on line %d; choose another", quote(s), line)
 			continue
 		}
 		x.at[s] = i
@@ -100,14 +100,14 @@ func (c *checker) indexNames() {
 }
 
 // refer looks a name up and marks what it names as used; -1 if there is none.
-func (c *checker) refer(x *index, path, name string) int {
+func (r *report) refer(x *index, path, name string) int {
 	if name == "" {
 		return -1
 	}
 	i, ok := x.at[name]
 	if !ok {
-		if !c.full() {
-			c.errorf(path, "there is no %s %s; %s", x.kind, quote(name), listNames(name, x.names))
+		if !r.full() {
+			r.errorf(path, "there is no %s %s; %s", x.kind, quote(name), listNames(name, x.names))
 		}
 		return -1
 	}
@@ -141,8 +141,8 @@ func (c *checker) checkAction(path string, a Action, other string) {
 }
 
 // given says whether a reference has a name, or one that was refused.
-func (c *checker) given(path, name string) bool {
-	return name != "" || c.failed(path)
+func (r *report) given(path, name string) bool {
+	return name != "" || r.failed(path)
 }
 
 func places(path string) string {

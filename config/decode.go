@@ -14,6 +14,7 @@ type decoder struct {
 	*report
 	dir      string                // of the file: what relative paths are relative to
 	defaults map[string]*yaml.Node // parsed default texts
+	monitor  Monitor               // of the profile whose endpoints are read
 }
 
 // cursor is one value of the tree and its path.
@@ -131,6 +132,16 @@ func (o object[T]) value() value[T] {
 		ok := o.read(c, &t)
 		return t, ok
 	}}
+}
+
+// inheriting is the object without defaults: what is not written stays as it
+// was. Objects within it need the same.
+func (o object[T]) inheriting() object[T] {
+	o.fields = slices.Clone(o.fields)
+	for i := range o.fields {
+		o.fields[i].def = ""
+	}
+	return o
 }
 
 // read reads the keys there are, in the order of the table, then the

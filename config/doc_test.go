@@ -46,7 +46,7 @@ func TestExamplesOfTheDocumentation(t *testing.T) {
 func checkFragment(t *testing.T, text string) {
 	t.Helper()
 	r := newReport("doc.yaml")
-	root := parseTree(r, []byte(text))
+	root := parseTree(r, []byte(text), gatewayHint)
 	if root != nil {
 		gatewayObject().read(cursor{d: &decoder{report: r}, node: root}, &Gateway{})
 	}

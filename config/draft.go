@@ -18,28 +18,55 @@ type Draft struct {
 	// nowhere.
 	Gateway *Gateway
 
+	// TrafficManager is the same of [LoadTrafficManagerDraft], which leaves
+	// Gateway nil. Defaults that depend on other keys are missing.
+	TrafficManager *TrafficManager
+
 	report *report
 }
 
 // LoadDraft reads a file. The error says that it cannot be read, or that it
 // is not YAML.
 func LoadDraft(file string) (*Draft, error) {
+	g := &Gateway{}
+	r, err := draft(file, gatewayHint, func(c cursor) { gatewayObject().read(c, g) })
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{AdminAddress: r.adminAddress(g.Admin), Gateway: g, report: r}, nil
+}
+
+// LoadTrafficManagerDraft is [LoadDraft] of a configuration of trafficmgr.
+func LoadTrafficManagerDraft(file string) (*Draft, error) {
+	t := &TrafficManager{}
+	r, err := draft(file, trafficManagerHint, func(c cursor) { trafficManagerObject().read(c, t) })
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{AdminAddress: r.adminAddress(t.Admin), TrafficManager: t, report: r}, nil
+}
+
+// draft decodes a file, whatever is wrong with its values.
+func draft(file, hint string, decode func(cursor)) (*report, error) {
 	data, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	r := newReport(file)
-	root := parseTree(r, data)
+	root := parseTree(r, data, hint)
 	if root == nil {
 		return nil, r.errors()
 	}
-	g := &Gateway{}
-	gatewayObject().read(cursor{d: &decoder{report: r, dir: filepath.Dir(file)}, node: root}, g)
-	d := &Draft{AdminAddress: g.Admin.Address, Gateway: g, report: r}
+	decode(cursor{d: &decoder{report: r, dir: filepath.Dir(file)}, node: root})
+	return r, nil
+}
+
+// adminAddress is empty if it was refused.
+func (r *report) adminAddress(a Admin) string {
 	if r.failed("admin.address") || r.failed("admin") {
-		d.AdminAddress = ""
+		return ""
 	}
-	return d, nil
+	return a.Address
 }
 
 // Refused says whether the value at a path, such as listeners[1].address, was

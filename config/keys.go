@@ -13,7 +13,7 @@ const day = 24 * time.Hour
 
 func gatewayObject() object[Gateway] {
 	return object[Gateway]{fields: []field[Gateway]{
-		key("admin", func(g *Gateway) *Admin { return &g.Admin }, adminObject().value(), "The operator's HTTP interface: health, metrics, status, reload, pprof.").or("{}"),
+		key("admin", func(g *Gateway) *Admin { return &g.Admin }, adminObject("127.0.0.1:9901").value(), "The operator's HTTP interface: health, metrics, status, reload, pprof.").or("{}"),
 		key("metrics", func(g *Gateway) *Metrics { return &g.Metrics }, metricsObject().value(), "Read-only health and metrics for others than the operator."),
 		key("logs", func(g *Gateway) *Logs { return &g.Logs }, logsObject().value(), "Where logs go.").or("{}"),
 		key("limits", func(g *Gateway) *Limits { return &g.Limits }, limitsObject().value(), "What one client can make the gateway hold or wait for.").or("{}"),
@@ -48,9 +48,10 @@ func shutdownObject() object[Gateway] {
 	}}
 }
 
-func adminObject() object[Admin] {
+// adminObject takes the default address: each binary has its own port.
+func adminObject(address string) object[Admin] {
 	return object[Admin]{fields: []field[Admin]{
-		key("address", func(a *Admin) *string { return &a.Address }, adminAddressValue(), "A loopback host:port, unix:/path, or off.").or("127.0.0.1:9901"),
+		key("address", func(a *Admin) *string { return &a.Address }, adminAddressValue(), "A loopback host:port, unix:/path, or off.").or(address),
 	}}
 }
 

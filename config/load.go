@@ -18,6 +18,9 @@ import (
 // listeners need, several times over.
 const MaxFileSize = 4 << 20
 
+// gatewayHint is what an empty file draws.
+const gatewayHint = "`appgw demo` and `appgw proxy --print-config` show what to write"
+
 // LoadGateway reads and checks the configuration of appgw. A file that
 // cannot be read is an error of package os; a configuration that is refused
 // is an [Errors] with everything that is wrong.
@@ -47,7 +50,7 @@ func readFile(file string) ([]byte, error) {
 // Warnings are returned also beside an error.
 func ParseGateway(file string, data []byte) (*Gateway, Warnings, error) {
 	r := newReport(file)
-	root := parseTree(r, data)
+	root := parseTree(r, data, gatewayHint)
 	if root == nil {
 		return nil, nil, r.errors()
 	}

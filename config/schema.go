@@ -11,10 +11,18 @@ import (
 // to complete and check from. It is made from the table that the decoder
 // reads. It knows less than [ParseGateway]: nothing that involves two keys.
 func Schema() []byte {
-	s := gatewayObject().schema()
+	return document(gatewayObject().schema(), "appgw.yaml", "The configuration of Gatehouse's application gateway.")
+}
+
+// TrafficManagerSchema is [Schema] of trafficmgr's configuration.
+func TrafficManagerSchema() []byte {
+	return document(trafficManagerObject().schema(), "trafficmgr.yaml", "The configuration of Gatehouse's DNS traffic director.")
+}
+
+func document(s schema, title, description string) []byte {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	s["title"] = "appgw.yaml"
-	s["description"] = "The configuration of Gatehouse's application gateway."
+	s["title"] = title
+	s["description"] = description
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		panic("config: the schema is not JSON: " + err.Error()) // a test makes it

@@ -152,7 +152,7 @@ type TSIGKey struct {
 // QueryLog says which queries are logged and where.
 type QueryLog struct {
 	// Output is "stdout", "stderr" or a file's path (reopened on SIGUSR1).
-	// Enabled false: no log.
+	// Enabled false: no log there; Dnstap is independent of it.
 	Enabled bool
 	Output  string
 	// Sample is one in how many queries is logged: 1 logs all.
@@ -276,7 +276,7 @@ type Monitor struct {
 	Path     string // of http and https; empty for tcp
 
 	Interval          time.Duration // from one probe to the next
-	Timeout           time.Duration // of one probe, below Interval
+	Timeout           time.Duration // of one probe, at most Interval
 	ToleratedFailures int           // in a row that do not count yet, 0 to 9
 
 	// Successes is how many in a row bring a degraded endpoint back (Azure:

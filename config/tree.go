@@ -14,8 +14,8 @@ const maxDepth = 32
 
 // parseTree parses one YAML document into a tree without aliases, so that a
 // walk over it is bounded by the file's length. On error it reports and
-// returns nil.
-func parseTree(r *report, data []byte) *yaml.Node {
+// returns nil; to who has an empty file, hint says what to write.
+func parseTree(r *report, data []byte, hint string) *yaml.Node {
 	if len(data) > MaxFileSize {
 		r.errorf("", "the file is larger than %d MiB", MaxFileSize>>20)
 		return nil
@@ -27,7 +27,7 @@ func parseTree(r *report, data []byte) *yaml.Node {
 		return nil
 	}
 	if doc == nil || len(doc.Content) == 0 {
-		r.errorf("", "the file is empty; `appgw demo` and `appgw proxy --print-config` show what to write")
+		r.errorf("", "the file is empty; %s", hint)
 		return nil
 	}
 	root := doc.Content[0]
