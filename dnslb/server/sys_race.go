@@ -1,0 +1,86 @@
+//go:build race
+
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ordinary calls, which the race detector understands, one datagram each.
+
+func receive(fd uintptr, m []message) (int, unix.Errno) {
+	for i := range m {
+		if err := receiveOne(int(fd), &m[i]); err != nil {
+			return i, unlessSome(i, err)
+		}
+	}
+	return len(m), 0
+}
+
+func send(fd uintptr, m []message) (int, unix.Errno) {
+	for i := range m {
+		if err := sendOne(int(fd), &m[i]); err != nil {
+			return i, unlessSome(i, err)
+		}
+	}
+	return len(m), 0
+}
+
+// unlessSome is the error of a call for several messages, of which n were done.
+func unlessSome(n int, err error) unix.Errno {
+	if n > 0 {
+		return 0
+	}
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
+		return errno
+	}
+	return unix.EIO
+}
+
+func receiveOne(fd int, m *message) error {
+	h := &m.header
+	n, control, flags, from, err := unix.Recvmsg(fd, data(m), controls(m), unix.MSG_DONTWAIT)
+	if err != nil {
+		return err
+	}
+	m.n, h.Flags = uint32(n), int32(flags)
+	if h.Control != nil {
+		h.SetControllen(control)
+	}
+	switch sa := from.(type) {
+	case *unix.SockaddrInet4:
+		name := (*unix.RawSockaddrInet4)(unsafe.Pointer(h.Name))
+		*name = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: sa.Addr}
+		binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&name.Port))[:], uint16(sa.Port))
+		h.Namelen = unix.SizeofSockaddrInet4
+	case *unix.SockaddrInet6:
+		name := (*unix.RawSockaddrInet6)(unsafe.Pointer(h.Name))
+		*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: sa.Addr, Scope_id: sa.ZoneId}
+		binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&name.Port))[:], uint16(sa.Port))
+		h.Namelen = unix.SizeofSockaddrInet6
+	}
+	return nil
+}
+
+func sendOne(fd int, m *message) error {
+	var to unix.Sockaddr
+	switch name := (*unix.RawSockaddrInet6)(unsafe.Pointer(m.header.Name)); name.Family {
+	case unix.AF_INET:
+		in4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(m.header.Name))
+		to = &unix.SockaddrInet4{Port: int(bigEndian(&in4.Port)), Addr: in4.Addr}
+	case unix.AF_INET6:
+		to = &unix.SockaddrInet6{Port: int(bigEndian(&name.Port)), Addr: name.Addr, ZoneId: name.Scope_id}
+	}
+	_, err := unix.SendmsgN(fd, data(m), controls(m), to, unix.MSG_DONTWAIT)
+	return err
+}
+
+func data(m *message) []byte { return unsafe.Slice(m.header.Iov.Base, int(m.header.Iov.Len)) }
+
+func controls(m *message) []byte {
+	return unsafe.Slice(m.header.Control, int(m.header.Controllen))
+}
