@@ -12,8 +12,8 @@ const maxNesting = 10
 // nesting is a walk over the graph of nested profiles.
 type nesting struct {
 	*tmChecker
-	// levels of a profile: 1 without nested ones. 0: not visited yet; -1: the
-	// walk is in it.
+	// levels of a profile: 1 without nested ones. 0: not visited yet; below
+	// that, the walk is in it, and it is the first, second... of the chain.
 	levels []int
 	chain  []int // of profiles that the walk is in
 }
@@ -30,8 +30,8 @@ func (c *tmChecker) checkNesting() {
 
 // visit goes down; each profile is visited once.
 func (n *nesting) visit(i int) {
-	n.levels[i] = -1
 	n.chain = append(n.chain, i)
+	n.levels[i] = -len(n.chain)
 	levels := 1
 	for j, e := range n.t.Profiles[i].Endpoints {
 		k, ok := n.profiles.at[e.Profile]
@@ -55,18 +55,19 @@ func (n *nesting) visit(i int) {
 	n.levels[i] = levels
 }
 
-// circle names the profiles from the one that the walk has come back to.
+// circle names the profiles from the one that the walk has come back to, but
+// not all of many.
 func (n *nesting) circle(k int) string {
-	from := len(n.chain) - 1
-	for n.chain[from] != k {
-		from--
+	chain, more := n.chain[-n.levels[k]-1:], false
+	if len(chain) > maxNesting {
+		chain, more = chain[:maxNesting], true
 	}
 	var names []string
-	for _, i := range n.chain[from:] {
+	for _, i := range chain {
 		names = append(names, quote(n.t.Profiles[i].Name))
 	}
-	if len(names) > maxNesting {
-		names = append(names[:maxNesting], "...")
+	if more {
+		names = append(names, "...")
 	}
 	return strings.Join(append(names, quote(n.t.Profiles[k].Name)), " -> ")
 }

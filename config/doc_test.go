@@ -78,8 +78,12 @@ func rows(t *testing.T, doc, path string) map[string]string {
 }
 
 func TestEveryKeyIsDocumentedWithItsDefault(t *testing.T) {
-	doc := readDoc(t)
-	for _, sec := range sections(loadSchema(t), "", "%s") {
+	compareDoc(t, readDoc(t), sections(loadSchema(t), "", "%s"))
+}
+
+func compareDoc(t *testing.T, doc string, all []section) {
+	t.Helper()
+	for _, sec := range all {
 		got := rows(t, doc, sec.path)
 		if want := slices.Sorted(maps.Keys(sec.keys)); !slices.Equal(slices.Sorted(maps.Keys(got)), want) {
 			t.Errorf("section %q has rows %v, the decoder knows %v", sec.path, slices.Sorted(maps.Keys(got)), want)

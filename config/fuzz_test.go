@@ -52,15 +52,20 @@ func FuzzParseGateway(f *testing.F) {
 		if g != nil || !errors.As(err, &all) || len(all) == 0 {
 			t.Fatalf("gateway %v beside error %v", g, err)
 		}
-		line := 0
-		for _, e := range all {
-			inFile(t, data, e)
-			if e.Line < line {
-				t.Errorf("line %d after line %d", e.Line, line)
-			}
-			line = e.Line
-		}
+		inOrder(t, data, all)
 	})
+}
+
+func inOrder(t *testing.T, data []byte, all Errors) {
+	t.Helper()
+	line := 0
+	for _, e := range all {
+		inFile(t, data, e)
+		if e.Line < line {
+			t.Errorf("line %d after line %d", e.Line, line)
+		}
+		line = e.Line
+	}
 }
 
 func inFile(t *testing.T, data []byte, e Error) {

@@ -14,10 +14,12 @@ import (
 )
 
 // loadSchema is Schema as an editor would see it.
-func loadSchema(t *testing.T) map[string]any {
+func loadSchema(t *testing.T) map[string]any { return readSchema(t, Schema()) }
+
+func readSchema(t *testing.T, text []byte) map[string]any {
 	t.Helper()
 	var s map[string]any
-	if err := json.Unmarshal(Schema(), &s); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -79,6 +81,9 @@ func validateWord(s map[string]any, word string, arg, v any) string {
 	case "maxItems":
 		list, isList := v.([]any)
 		ok = !isList || len(list) <= int(arg.(float64))
+	case "maxProperties":
+		m, isMap := v.(map[string]any)
+		ok = !isMap || len(m) <= int(arg.(float64))
 	case "required":
 		for _, key := range arg.([]any) {
 			if m, isMap := v.(map[string]any); isMap && m[key.(string)] == nil {
@@ -237,6 +242,13 @@ func TestSchemaAndDecoderKnowTheSameKeys(t *testing.T) {
 	if len(all) < 25 {
 		t.Fatalf("only %d sections", len(all))
 	}
+	compareKeys(t, all, decodeErrors)
+}
+
+// compareKeys compares the keys of a schema with those that a decoder knows,
+// of which it tells what it finds wrong.
+func compareKeys(t *testing.T, all []section, decodeErrors func(t *testing.T, text string) string) {
+	t.Helper()
 	for _, sec := range all {
 		for key, s := range sec.keys {
 			text := fmt.Sprintf(sec.wrap, "{"+key+": []}")
@@ -275,8 +287,14 @@ func decodeErrors(t *testing.T, text string) string {
 
 // Every default of the table is valid for its own key, in the schema too.
 func TestDefaultsAreValid(t *testing.T) {
-	n := 0
-	for _, sec := range sections(loadSchema(t), "", "%s") {
+	if n := checkDefaults(t, loadSchema(t)); n < 40 {
+		t.Errorf("only %d defaults", n)
+	}
+}
+
+func checkDefaults(t *testing.T, s map[string]any) (n int) {
+	t.Helper()
+	for _, sec := range sections(s, "", "%s") {
 		for key, s := range sec.keys {
 			def, ok := s["default"]
 			if !ok {
@@ -288,7 +306,5 @@ func TestDefaultsAreValid(t *testing.T) {
 			}
 		}
 	}
-	if n < 40 {
-		t.Errorf("only %d defaults", n)
-	}
+	return n
 }

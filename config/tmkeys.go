@@ -53,7 +53,7 @@ func dnsListenerObject() object[DNSListener] {
 func zoneObject() object[DNSZone] {
 	return object[DNSZone]{at: func(z *DNSZone, p Pos) { z.Pos = p }, fields: []field[DNSZone]{
 		key("name", func(z *DNSZone) *string { return &z.Name }, zoneName(), "The zone's name.").required(),
-		key("nameServers", func(z *DNSZone) *[]string { return &z.NameServers }, upTo(100, listOf(dnsNameValue(), 0)), "Host names of the zone's servers (NS); needed unless file is given, whose own win."),
+		key("nameServers", func(z *DNSZone) *[]string { return &z.NameServers }, upTo(100, listOf(nameServer(), 0)), "Host names of the zone's servers (NS); needed unless file is given, whose own win."),
 		key("hostmaster", func(z *DNSZone) *string { return &z.Hostmaster }, hostmasterName(), "Who is responsible, as a name (SOA RNAME): dns.tm.example is dns@tm.example; default hostmaster.ZONE."),
 		key("file", func(z *DNSZone) *string { return &z.File }, file(), "A zone file (RFC 1035) with ordinary records beside the profiles; its SOA and NS win over the keys here."),
 		key("serial", func(z *DNSZone) *uint32 { return &z.Serial }, serialNumber(), "The SOA's serial; 0: computed from the configuration, so that all instances agree.").or("0"),

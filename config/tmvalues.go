@@ -49,6 +49,16 @@ func isDNSName(s string) error {
 
 func zoneName() value[string] { return kept(254, isDNSName) }
 
+// nameServer is a host name; addresses are a common mistake.
+func nameServer() value[string] {
+	return textThat(schema{"maxLength": 254}, func(s string) (string, error) {
+		if _, err := netip.ParseAddr(s); err == nil {
+			return "", fmt.Errorf("%s is an address; NS records have host names, such as ns1.tm.example", s)
+		}
+		return dnsName(s)
+	})
+}
+
 func tsigName() value[string] { return kept(254, isDNSName) }
 
 // lowerName refers to a zone or a profile.

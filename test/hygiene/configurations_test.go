@@ -3,6 +3,7 @@ package hygiene
 import (
 	"errors"
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestExampleFilesAreAccepted(t *testing.T) {
 	t.Logf("%d files", checked)
 }
 
-// isConfiguration tells configurations of appgw from other YAML, such as a compose file: by the name compose.yaml, or for
+// isConfiguration tells our configurations from other YAML, such as a compose file: by the name compose.yaml, or for
 // Kubernetes by the key that each of its objects has.
 func isConfiguration(name, text string) bool {
 	name = path.Base(name)
@@ -61,7 +62,7 @@ func configurationProblem(file, text, kind string) string {
 		}
 		return ""
 	}
-	_, warnings, err := config.ParseGateway(file, []byte(text))
+	warnings, err := parse(file, text)
 	if kind == "fragment" {
 		return strings.Join(apartFromNames(err), "\n")
 	}
@@ -73,6 +74,19 @@ func configurationProblem(file, text, kind string) string {
 	}
 	return ""
 }
+
+// parse reads a configuration of the binary whose keys it has.
+func parse(file, text string) (config.Warnings, error) {
+	if strings.Contains(path.Base(file), "trafficmgr") || directorKeys.MatchString(text) {
+		_, warnings, err := config.ParseTrafficManager(file, []byte(text))
+		return warnings, err
+	}
+	_, warnings, err := config.ParseGateway(file, []byte(text))
+	return warnings, err
+}
+
+// directorKeys are those that only trafficmgr.yaml has at its top.
+var directorKeys = regexp.MustCompile(`(?m)^(zones|profiles|listen|tsig):`)
 
 // apartFromNames drops the errors about names that another part of the configuration would define.
 func apartFromNames(err error) (rest []string) {
@@ -103,6 +117,8 @@ func TestBadConfigurationsAreNoticed(t *testing.T) {
 		{"other", "services: {a: 1}\n", "other", false},
 		{"other, broken", "services: {a: 1\n", "other", true},
 		{"no YAML", "a: [\n", "", true},
+		{"traffic manager", "zones: [{name: a, file: b}]\nprofiles: [{name: w, zone: a, routing: weighted, endpoints: [{name: a, target: 10.0.0.1}]}]\n", "", false},
+		{"unknown key of a traffic manager", "zones: []\nprofils: []\n", "", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
