@@ -29,6 +29,8 @@ var rules = []rule{
 		why: "a leaf: picking a member is arithmetic on weights and a key, for L4 and L7 alike"},
 	{subject: []string{"dnslb/geo"}, never: []string{ours},
 		why: "a leaf: waf and dnslb go by places alike, and neither may pull in the other"},
+	{subject: []string{"dnslb/dnssec"}, never: []string{ours, "net"},
+		why: "a leaf: what is signed is records, whoever made them, and the key never leaves it"},
 	{subject: []string{"waf/..."}, never: []string{"proxy/..."},
 		why: "they meet in cmd/appgw through a small interface over httpmsg, so that either can be replaced"},
 	{subject: []string{"waf/..."}, never: []string{"net/http", "health/...", "internal/admin", "internal/daemon", "internal/telemetry"},
