@@ -175,7 +175,7 @@ func TestWhatIsNoSetOfTheZoneIsNotSigned(t *testing.T) {
 		{"nothing", nil, "empty"},
 		{"no record", []dns.RR{nil}, "no record"},
 		{"two owners", records(t, "a.example.net. 60 A 192.0.2.1", "b.example.net. 60 A 192.0.2.1"), "several owners"},
-		{"owners of two lengths", records(t, "a.example.net. 60 A 192.0.2.1", "net. 60 A 192.0.2.1"), "several owners"},
+		{"owners of two lengths", records(t, "a.long.name.example.net. 60 A 192.0.2.1", "net. 60 A 192.0.2.1"), "several owners"},
 		{"two types", records(t, "a.example.net. 60 A 192.0.2.1", "a.example.net. 60 TXT a"), "several owners"},
 		{"another class", chaos, "class 3"},
 		{"out of the zone", records(t, "a.example.org. 60 A 192.0.2.1"), "not in the zone"},
@@ -207,6 +207,29 @@ func TestCanonicalFormHasNamesInLowerCaseAndOrder(t *testing.T) {
 	want := "before" + head + "\x00\x00\x00\x00\x00\x01\x01c\x00" + head + "\x00\x00\x00\x00\x00\x02\x01b\x00"
 	if string(got) != want {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestLengthsOfPackedNames(t *testing.T) {
+	label := func(n int) string { return string(rune(n)) + strings.Repeat("a", n) }
+	tests := []struct {
+		name, packed string
+		want         int
+	}{
+		{"the root", "\x00", 1},
+		{"with more behind", "\x01a\x00more", 3},
+		{"no end", "\x01a", 0},
+		{"nothing", "", 0},
+		{"a pointer", "\xc0\x00" + strings.Repeat("\x00", 200), 0},
+		{"a label of 63", label(63) + "\x00", 65},
+		{"a label of 64", label(64) + "\x00", 0},
+		{"255 octets", strings.Repeat(label(1), 127) + "\x00", 255},
+		{"257 octets", strings.Repeat(label(1), 128) + "\x00", 0},
+	}
+	for _, tt := range tests {
+		if got := ownerLen([]byte(tt.packed)); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }
 

@@ -90,6 +90,7 @@ func TestNextNamesWhereThereIsNoRoom(t *testing.T) {
 		{"255 octets: the last octet", a255, with(a255[0][:39]+"b", a255)},
 		{"no capital letters", with(a255[0][:39]+"@", a255), with(a255[0][:39]+"[", a255)},
 		{"capital letters are small ones", with(a255[0][:39]+"Z", a255), with(a255[0][:39]+"{", a255)},
+		{"the greatest octet", with(a255[0][:39]+"\xfe", a255), with(a255[0][:39]+"\xff", a255)},
 		{"past the greatest octet", with(a255[0][:38]+"b\xff", a255), with(a255[0][:38]+"c", a255)},
 		{"past the greatest label", with(strings.Repeat("\xff", 40), a255), with(a255[1][:62]+"b", a255[1:])},
 		{"past the last name: the apex", max255, nil},

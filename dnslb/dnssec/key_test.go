@@ -85,10 +85,7 @@ func TestProcessesThatMakeAKeyAtOnceGetTheSame(t *testing.T) {
 	for i := range keys {
 		wg.Go(func() {
 			var err error
-			if keys[i], err = generate("example.net."); err != nil {
-				t.Error(err)
-			}
-			if keys[i], _, err = create(file, "example.net."); err != nil && !strings.Contains(err.Error(), "private key is missing") {
+			if keys[i], _, err = LoadOrCreate(file, exampleZone); err != nil {
 				t.Error(err)
 			}
 		})
@@ -99,17 +96,23 @@ func TestProcessesThatMakeAKeyAtOnceGetTheSame(t *testing.T) {
 		t.Fatal(created, err)
 	}
 	for _, k := range keys {
-		if k != nil && k.public != want.public {
+		if k.public != want.public {
 			t.Error("two keys")
 		}
 	}
 }
 
 func TestTheLoserOfTheRaceReadsTheKeyOfTheWinner(t *testing.T) {
-	file := write(t, t.TempDir(), "k.private", examplePrivate)
-	key, created, err := create(file, "example.net.")
-	if err != nil || created || key.Tag() != 55648 {
-		t.Errorf("created %v, %v", created, err)
+	for _, public := range []string{"", exampleDNSKEY} { // made so far
+		dir := t.TempDir()
+		file := write(t, dir, "k.private", examplePrivate)
+		if public != "" {
+			write(t, dir, "k.key", public)
+		}
+		key, created, err := create(file, "example.net.")
+		if err != nil || created || key.Tag() != 55648 {
+			t.Errorf("created %v, %v", created, err)
+		}
 	}
 }
 
@@ -133,7 +136,7 @@ func TestKeysThatDoNotFitAreRefused(t *testing.T) {
 		{"empty", "", "", exampleZone, []string{"BIND's format", "dnssec-keygen -a ECDSAP256SHA256 -f KSK example.net."}},
 		{"a certificate", "-----BEGIN EC PRIVATE KEY-----\n", "", exampleZone, []string{"BIND's format"}},
 		{"another algorithm", strings.Replace(examplePrivate, "13 (ECDSAP256SHA256)", "8 (RSASHA256)", 1), "", exampleZone, []string{`algorithm "8"`, "only 13"}},
-		{"a short key", strings.Replace(examplePrivate, "GU6SnQ", "", 1), "", exampleZone, []string{"not 32 bytes"}},
+		{"a short key", strings.Replace(examplePrivate, "GU6S", "", 1), "", exampleZone, []string{"not 32 bytes"}},
 		{"zero", strings.Replace(examplePrivate, "GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=", strings.Repeat("A", 43)+"=", 1), "", exampleZone, []string{"no private key of P-256"}},
 		{"too large", examplePrivate + strings.Repeat("\n", maxKeyFile), "", exampleZone, []string{"larger than"}},
 		{"another zone", examplePrivate, exampleDNSKEY, "example.org", []string{"of the zone example.net., not example.org.", "of its own"}},

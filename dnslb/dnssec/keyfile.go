@@ -155,6 +155,10 @@ func (k *Key) fits(text string) error {
 
 func create(keyFile, zone string) (*Key, bool, error) {
 	if _, err := os.Lstat(publicFile(keyFile)); err == nil {
+		key, err := load(keyFile, zone) // another process may have made both just now
+		if !errors.Is(err, fs.ErrNotExist) {
+			return key, false, err
+		}
 		return nil, false, fmt.Errorf("the private key is missing, but %s exists; restore the private key, "+
 			"or remove that file too to have a new key made, for which the parent zone needs a new DS", publicFile(keyFile))
 	}

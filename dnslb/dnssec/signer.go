@@ -83,7 +83,8 @@ func orElse[T comparable](value *T, other T) {
 	}
 }
 
-// Signer signs the RRsets of a zone. It is safe for concurrent use.
+// Signer signs the RRsets of a zone. It is safe for concurrent use. Who keeps it
+// when everything around it changes keeps its signatures.
 type Signer struct {
 	key     *Key
 	zone    []byte // packed

@@ -55,6 +55,7 @@ func TestSignaturesAreRenewedThreeDaysBeforeTheirEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, made := mustSign(t, s, rrset), time.Now()
+		bytes := s.Stats().Bytes
 		if got := made.Unix() - int64(first.Inception); got != 3600 {
 			t.Errorf("valid since %d s ago", got)
 		}
@@ -71,7 +72,7 @@ func TestSignaturesAreRenewedThreeDaysBeforeTheirEnd(t *testing.T) {
 			t.Error("given from the cache when due for renewal")
 		}
 		second := mustSign(t, s, rrset)
-		if second.Signature == first.Signature || s.Stats().Signed != 2 || s.Stats().Entries != 1 {
+		if second.Signature == first.Signature || s.Stats().Signed != 2 || s.Stats().Entries != 1 || s.Stats().Bytes != bytes {
 			t.Errorf("not renewed: %+v", s.Stats())
 		}
 		verify(t, s, second, rrset)
