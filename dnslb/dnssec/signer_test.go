@@ -228,8 +228,9 @@ func TestWhoWaitsGetsTheSameResultOrError(t *testing.T) {
 	for _, want := range []error{nil, ErrBusy} {
 		synctest.Test(t, func(t *testing.T) {
 			c, calls, sig := newCache(10, 1<<20), 0, &signature{until: 100, refresh: 100}
+			var wg sync.WaitGroup
 			for range 10 {
-				go func() {
+				wg.Go(func() {
 					got, err := c.once(&digest{1}, 0, func() (*signature, error) {
 						calls++
 						time.Sleep(time.Second)
@@ -238,9 +239,9 @@ func TestWhoWaitsGetsTheSameResultOrError(t *testing.T) {
 					if got != sig || err != want {
 						t.Errorf("%v %v", got, err)
 					}
-				}()
+				})
 			}
-			time.Sleep(2 * time.Second)
+			wg.Wait()
 			if calls != 1 {
 				t.Errorf("%d calls", calls)
 			}
