@@ -121,7 +121,7 @@ func packRecord(rr dns.RR) ([]byte, error) {
 		return nil, fmt.Errorf("%q is not an absolute domain name", h.Name)
 	}
 	r := make([]byte, dns.Len(rr)+1)
-	n, err := dns.PackRR(rr, r, 0, nil, false)
+	n, err := dns.PackRR(dns.Copy(rr), r, 0, nil, false) // packing sets Rdlength, and the record may be shared
 	if err != nil {
 		return nil, fmt.Errorf("packing %s %s: %w", h.Name, dns.Type(h.Rrtype), err)
 	}
