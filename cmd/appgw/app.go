@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/health"
+	"gatehouse/internal/command"
 	"gatehouse/internal/daemon"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
@@ -289,7 +290,7 @@ func (a *app) listen(addr netip.AddrPort) (net.Listener, error) {
 	lc := &net.ListenConfig{KeepAlive: -1, Control: keepAlives}
 	lc.SetMultipathTCP(false) // on by default, and paid for with each connection
 	ln, err := a.upgrader.Listen(ctx, lc, "tcp", listenAddress(addr))
-	return ln, listenError(err)
+	return ln, command.ListenError(err)
 }
 
 // keepAlives sets TCP keep-alives on a listening socket: the connections it

@@ -26,6 +26,7 @@ import (
 	"gatehouse/health"
 	"gatehouse/health/probe"
 	"gatehouse/internal/cidr"
+	"gatehouse/internal/command"
 	"gatehouse/internal/smallfile"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
@@ -226,7 +227,7 @@ func (b *build) abandon() {
 
 // fail notes an error, once: what several rules lead to is built for each.
 func (b *build) fail(path, format string, args ...any) {
-	p := problem{path, permission(fmt.Errorf(format, args...))}
+	p := problem{path, command.Permission(binary.Name, fmt.Errorf(format, args...))}
 	for _, e := range b.errs {
 		if e.path == p.path && e.err.Error() == p.err.Error() {
 			return

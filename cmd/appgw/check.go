@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/config"
+	"gatehouse/internal/command"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -23,8 +22,8 @@ without listening and without contacting a backend. Every error is reported,
 those of files beside those of keys, as file:line: path: message. The exit
 status is 0, or 1 if a start would fail.`,
 		Example: "  appgw check -c appgw.yaml",
-		Args:    noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args:    command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			return check(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
@@ -40,19 +39,12 @@ func check(ctx context.Context, file string, stdout, stderr io.Writer) error {
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
-		return &failedError{}
+		return &command.Failed{}
 	}
 	c := next.conf
-	_, err = fmt.Fprintf(stdout, "%s is good: %s, %s, %s\n", file, count(len(c.Listeners), "listener"),
-		count(len(c.Rules), "rule"), count(len(c.BackendPools), "backend pool"))
+	_, err = fmt.Fprintf(stdout, "%s is good: %s, %s, %s\n", file, command.Count(len(c.Listeners), "listener"),
+		command.Count(len(c.Rules), "rule"), command.Count(len(c.BackendPools), "backend pool"))
 	return err
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // dryBuild builds a configuration without sockets and members.
@@ -74,26 +66,10 @@ func newSchemaCommand() *cobra.Command {
 		Example: `  appgw schema > appgw.schema.json
   # first line of appgw.yaml, for editors with a YAML language server:
   # yaml-language-server: $schema=appgw.schema.json`,
-		Args: noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args: command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), string(config.Schema()))
 			return err
 		}),
-	}
-}
-
-// printJSON prints a value for programs.
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// raiseDescriptorLimit allows as many connections as the system does.
-func raiseDescriptorLimit() {
-	var r syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {
-		r.Cur = r.Max
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/config"
+	"gatehouse/internal/command"
 	"gatehouse/internal/tlscert"
 )
 
@@ -44,8 +45,8 @@ func newDemoCommand() *cobra.Command {
 		Example: `  appgw demo
   appgw demo --http 127.0.0.1:8000 --https 127.0.0.1:8400
   appgw demo --print-config > appgw.yaml   # to start from`,
-		Args: noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args: command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			if show {
 				return d.printConfig(cmd.OutOrStdout())
 			}

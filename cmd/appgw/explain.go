@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/internal/command"
 	"gatehouse/internal/httpmsg"
 	"gatehouse/proxy/http1"
 	"gatehouse/proxy/l7"
@@ -36,8 +37,8 @@ The port of the URL is the listener's; without one it is 80 or 443, or else the
 only one that listeners of that scheme have.`,
 		Example: `  appgw explain -c appgw.yaml --url https://shop.example/images/logo.png --from 203.0.113.9
   appgw explain --url http://shop.example:8080/ --from 10.0.0.1 --header "X-Forwarded-For: 203.0.113.9" --json`,
-		Args: noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args: command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			next, _, err := dryBuild(cmd.Context(), fileSource(file))
 			if err != nil {
 				return err
@@ -47,7 +48,7 @@ only one that listeners of that scheme have.`,
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), a)
+				return command.PrintJSON(cmd.OutOrStdout(), a)
 			}
 			a.print(cmd.OutOrStdout())
 			return nil

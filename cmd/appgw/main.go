@@ -4,24 +4,20 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"gatehouse/config"
+	"gatehouse/internal/command"
 )
 
 // version is set by the linker.
 var version = "devel"
 
-// The exit statuses of every command.
-const (
-	exitOK     = 0
-	exitFailed = 1 // a refused configuration, or a command that failed
-	exitUsage  = 2 // wrong usage
-)
+// binary is this one, for the commands that all of them have.
+var binary = command.Binary{Name: "appgw", Thing: "gateway", DefaultFile: defaultFile, DefaultAdmin: defaultAdmin, Draft: config.LoadDraft}
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
@@ -29,43 +25,7 @@ func main() {
 
 // run runs one command and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	var failed *failedError
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &failed):
-		if failed.err != nil {
-			fmt.Fprintln(stderr, "appgw:", failed.err)
-		}
-		return exitFailed
-	}
-	fmt.Fprintf(stderr, "appgw: %v\nSee 'appgw --help'.\n", err)
-	return exitUsage
-}
-
-// failedError is a failure of the command's work, not of its usage. With a
-// nil err everything was said already.
-type failedError struct{ err error }
-
-func (e *failedError) Error() string { return fmt.Sprint(e.err) }
-
-// work makes a command's function one whose errors are failures, not usage.
-func work(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := f(cmd, args); err != nil {
-			var failed *failedError
-			if errors.As(err, &failed) {
-				return err
-			}
-			return &failedError{err}
-		}
-		return nil
-	}
+	return command.Run(ctx, newRoot(), args, stdout, stderr)
 }
 
 func newRoot() *cobra.Command {
@@ -80,43 +40,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newRunCommand(), newDemoCommand(), newProxyCommand(), newCheckCommand(), newExplainCommand(), newWAFCommand(),
-		newSchemaCommand(), newStatusCommand(), newBackendsCommand(), newReloadCommand(),
-		newDrainCommand(), newUndrainCommand(), newUpgradeCommand(), newVersionCommand())
-	root.SetVersionTemplate(versionLine() + "\n")
+		newSchemaCommand(), newStatusCommand(), newBackendsCommand(), binary.NewReload(),
+		newDrainCommand(), newUndrainCommand(), binary.NewUpgrade(), command.NewVersion(binary.Name, version))
+	root.SetVersionTemplate(command.VersionLine(binary.Name, version) + "\n")
 	return root
-}
-
-// noArguments refuses arguments of a command that has only flags.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	hint := ""
-	if cmd.Flags().Lookup("config") != nil {
-		hint = "; a configuration file is named with -c"
-	}
-	return fmt.Errorf("%s takes no argument, %q%s", cmd.CommandPath(), args[0], hint)
-}
-
-// versionLine says which build this is.
-func versionLine() string { return fmt.Sprintf("appgw %s (%s)", version, goVersion()) }
-
-func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  appgw version",
-		Args:    noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
-			return err
-		}),
-	}
-}
-
-func goVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.GoVersion
-	}
-	return "unknown Go"
 }

@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/admin"
+	"gatehouse/internal/command"
 	"gatehouse/internal/daemon"
 	"gatehouse/proxy"
 )
@@ -23,21 +24,12 @@ import (
 type status struct {
 	Version     string           `json:"version"`
 	File        string           `json:"file,omitempty"`
-	Reloads     reloads          `json:"reloads"`
+	Reloads     command.Reloads  `json:"reloads"`
 	Warnings    []string         `json:"warnings,omitempty"`
 	Connections int64            `json:"connections"`
 	Listeners   []listenerStatus `json:"listeners"`
 	Pools       []proxy.Status   `json:"pools"`
 	Retired     int              `json:"retiredSnapshots"`
-}
-
-type reloads struct {
-	Applied uint64    `json:"applied"`
-	Refused uint64    `json:"refused"`
-	Last    time.Time `json:"last"`
-	Outcome string    `json:"outcome"`
-	Trigger string    `json:"trigger"`
-	Error   string    `json:"error,omitempty"`
 }
 
 type listenerStatus struct {
@@ -51,14 +43,9 @@ type listenerStatus struct {
 // status collects what /status shows.
 func (a *app) status(r *daemon.Reloader) *status {
 	run := a.running()
-	stats := r.Stats()
 	s := &status{Version: version, File: a.source.file, Connections: a.gateway.Connections(), Retired: a.gateway.Retired(),
 		Warnings: run.warnings,
-		Reloads: reloads{Applied: stats.Applied, Refused: stats.Refused, Last: stats.Last.Time,
-			Outcome: stats.Last.Outcome(), Trigger: stats.Last.Trigger}}
-	if stats.Last.Err != nil {
-		s.Reloads.Error = stats.Last.Err.Error()
-	}
+		Reloads:  command.ReloadsOf(r)}
 	for _, l := range run.conf.Listeners {
 		s.Listeners = append(s.Listeners, listenerStatus{Name: l.Name, Address: listenAddress(l.Address),
 			Protocol: protocolName(l.Protocol), HostNames: l.HostNames, Connections: run.frontends[l.Address].Connections()})
@@ -141,108 +128,34 @@ func (a *app) knows(name string) bool {
 	return false
 }
 
-// remote holds the flags of the commands that talk to a running gateway.
-type remote struct {
-	admin string
-	file  string
-	json  bool
-}
-
-func (o *remote) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.admin, "admin", "", "admin `address` of the running gateway: host:port or unix:/path (default: that of the configuration, or 127.0.0.1:9901)")
-	cmd.Flags().StringVarP(&o.file, "config", "c", "", "configuration `file` to take the admin address from (default: appgw.yaml if it is here)")
-	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
-}
-
 // defaultAdmin is where the operator's HTTP is unless configured otherwise.
 const defaultAdmin = "127.0.0.1:9901"
 
-// client finds the running gateway.
-func (o *remote) client() (*admin.Client, error) {
-	address, err := o.address()
-	if err != nil {
-		return nil, err
-	}
-	return &admin.Client{Address: address, Name: "appgw"}, nil
-}
-
-// address is that of --admin, else that of the configuration, which may be a
-// refused one: that is when its gateway is asked most.
-func (o *remote) address() (string, error) {
-	if o.admin != "" {
-		return o.admin, nil
-	}
-	file := o.file
-	if file == "" {
-		file = defaultFile
-	}
-	draft, err := config.LoadDraft(file)
-	switch {
-	case err != nil && o.file == "":
-		return defaultAdmin, nil // none here, or none that could be read
-	case err != nil:
-		return "", fmt.Errorf("%w\nname the admin address with --admin", err)
-	case draft.AdminAddress == "":
-		return "", fmt.Errorf("%s has no valid admin.address; name the admin address with --admin", file)
-	case draft.AdminAddress == "off":
-		return "", fmt.Errorf("%s has admin.address: off, so that there is nobody to ask", file)
-	}
-	return draft.AdminAddress, nil
-}
-
 func newStatusCommand() *cobra.Command {
-	var o remote
+	o := command.Remote{Binary: binary}
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show what a running gateway does", Args: noArguments,
+		Use: "status", Short: "Show what a running gateway does", Args: command.NoArguments,
 		Example: "  appgw status\n  appgw status -c /etc/gatehouse/appgw.yaml --json",
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			var s status
-			return o.get(cmd, "/status", &s, func(w io.Writer) { printStatus(w, &s) })
+			return o.Get(cmd, "/status", nil, &s, func(w io.Writer) { printStatus(w, &s) })
 		}),
 	}
-	o.flags(cmd)
+	o.Flags(cmd)
 	return cmd
 }
 
 func newBackendsCommand() *cobra.Command {
-	var o remote
+	o := command.Remote{Binary: binary}
 	cmd := &cobra.Command{
-		Use: "backends", Short: "Show the backends: address, state, since when, why, requests in flight", Args: noArguments,
+		Use: "backends", Short: "Show the backends: address, state, since when, why, requests in flight", Args: command.NoArguments,
 		Example: "  appgw backends\n  appgw backends --admin unix:/run/gatehouse/admin.sock",
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			var pools []proxy.Status
-			return o.get(cmd, "/backends", &pools, func(w io.Writer) { printBackends(w, pools) })
+			return o.Get(cmd, "/backends", nil, &pools, func(w io.Writer) { printBackends(w, pools) })
 		}),
 	}
-	o.flags(cmd)
-	return cmd
-}
-
-func newReloadCommand() *cobra.Command {
-	var o remote
-	cmd := &cobra.Command{
-		Use: "reload", Short: "Make a running gateway read its configuration again", Args: noArguments,
-		Long:    "Reload makes a running gateway read its configuration again and waits for the\nresult. A refused one changes nothing; every error is printed and the exit\nstatus is 1.",
-		Example: "  appgw reload\n  appgw reload -c /etc/gatehouse/appgw.yaml",
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			return o.post(cmd, "/reload", nil, "configuration applied")
-		}),
-	}
-	o.flags(cmd)
-	return cmd
-}
-
-func newUpgradeCommand() *cobra.Command {
-	var o remote
-	cmd := &cobra.Command{
-		Use: "upgrade", Short: "Make a running gateway start the binary on disk and hand it the sockets", Args: noArguments,
-		Long:    "Upgrade makes a running gateway start the binary that is now on disk and hand it\nthe sockets; the old process drains. SIGUSR2 does the same. No connection is\nrefused meanwhile.",
-		Example: "  appgw upgrade",
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
-			return o.post(cmd, "/upgrade", nil, "the new process serves; the old one drains")
-		}),
-	}
-	o.flags(cmd)
+	o.Flags(cmd)
 	return cmd
 }
 
@@ -255,65 +168,21 @@ func newUndrainCommand() *cobra.Command {
 }
 
 func backendCommand(use, short, done string) *cobra.Command {
-	var o remote
+	o := command.Remote{Binary: binary}
 	cmd := &cobra.Command{
 		Use: use + " BACKEND", Short: short, Args: cobra.ExactArgs(1), Example: "  appgw " + use + " 10.0.0.4:80",
 		Long: short + ".\nBACKEND is its address, or the target as the configuration has it; `appgw backends` lists them.",
-		RunE: work(func(cmd *cobra.Command, args []string) error {
-			return o.post(cmd, "/"+use, url.Values{"backend": args}, args[0]+" "+done)
+		RunE: command.Work(func(cmd *cobra.Command, args []string) error {
+			return o.Post(cmd, "/"+use, url.Values{"backend": args}, args[0]+" "+done)
 		}),
 	}
-	o.flags(cmd)
+	o.Flags(cmd)
 	return cmd
-}
-
-// get fetches and prints.
-func (o *remote) get(cmd *cobra.Command, path string, into any, text func(io.Writer)) error {
-	c, err := o.client()
-	if err != nil {
-		return err
-	}
-	if err := c.Get(cmd.Context(), path, nil, into); err != nil {
-		return err
-	}
-	if o.json {
-		return printJSON(cmd.OutOrStdout(), into)
-	}
-	text(cmd.OutOrStdout())
-	return nil
-}
-
-// post does something and says that it was done.
-func (o *remote) post(cmd *cobra.Command, path string, args url.Values, done string) error {
-	c, err := o.client()
-	if err != nil {
-		return err
-	}
-	var answer any
-	if err := c.Post(cmd.Context(), path, args, &answer); err != nil {
-		return err
-	}
-	if o.json {
-		return printJSON(cmd.OutOrStdout(), answer)
-	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), done)
-	return err
 }
 
 func printStatus(w io.Writer, s *status) {
 	fmt.Fprintf(w, "appgw %s, %d connections\n", s.Version, s.Connections)
-	name := "configuration"
-	if s.File != "" {
-		name += " " + s.File
-	}
-	fmt.Fprintf(w, "%s: %s at %s (%s); %d applied, %d refused\n", name, s.Reloads.Outcome,
-		s.Reloads.Last.Format(time.DateTime), s.Reloads.Trigger, s.Reloads.Applied, s.Reloads.Refused)
-	if s.Reloads.Error != "" {
-		fmt.Fprintln(w, s.Reloads.Error)
-	}
-	for _, warning := range s.Warnings {
-		fmt.Fprintln(w, "warning:", warning)
-	}
+	s.Reloads.Print(w, s.File, s.Warnings)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nLISTENER\tADDRESS\tPROTOCOL\tHOSTS\tCONNECTIONS")
 	for _, l := range s.Listeners {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/config"
+	"gatehouse/internal/command"
 )
 
 func newProxyCommand() *cobra.Command {
@@ -20,8 +21,8 @@ func newProxyCommand() *cobra.Command {
   appgw proxy --from :8080 --to http://10.0.0.4:3000,http://10.0.0.5:3000 --affinity
   appgw proxy --from :8080 --to http://127.0.0.1:3000 --waf prevention
   appgw proxy --from :443 --to http://127.0.0.1:3000 --path /api=http://127.0.0.1:4000 --tls-cert site.crt --tls-key site.key`,
-		Args: noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args: command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			if show {
 				return printProxyConfig(cmd.OutOrStdout(), flags)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/admin"
+	"gatehouse/internal/command"
 	"gatehouse/internal/daemon"
 	"gatehouse/internal/telemetry"
 )
@@ -23,8 +24,8 @@ func newRunCommand() *cobra.Command {
 		Use:     "run",
 		Short:   "Serve a configuration",
 		Example: "  appgw run -c /etc/gatehouse/appgw.yaml",
-		Args:    noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args:    command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) && !cmd.Flags().Changed("config") {
 				return errors.New("there is no " + defaultFile + ` here; name a file with -c, or begin with one of
   appgw demo                                            to look around
@@ -40,7 +41,7 @@ func newRunCommand() *cobra.Command {
 // serve runs the gateway until a signal ends it. started, if not nil, is
 // called once it serves.
 func serve(ctx context.Context, src source, started func(*config.Gateway)) error {
-	raiseDescriptorLimit()
+	command.RaiseDescriptorLimit()
 	a := newApp(stderrLogger(), src)
 	notifier, err := daemon.NewNotifier(os.Getenv)
 	if err != nil {
@@ -53,7 +54,7 @@ func serve(ctx context.Context, src source, started func(*config.Gateway)) error
 	a.inherit(a.upgrader.Inheritance())
 	reloader := &daemon.Reloader{Apply: a.apply, Known: a.own(nil), OnResult: a.reloaded}
 	if err := reloader.Reload(ctx, "start"); err != nil {
-		return startError(err)
+		return command.StartError(err)
 	}
 	d := &daemon.Daemon{
 		Log: a.log, Tasks: []daemon.Task{&gatewayTask{a: a, started: started}},
@@ -72,8 +73,8 @@ func (a *app) reopenLogs() error { return errors.Join(a.access.Reopen(), a.wafLo
 // support are the tasks that the gateway leans on.
 func (a *app) support(d *daemon.Daemon, reloader *daemon.Reloader) ([]daemon.Task, error) {
 	tasks := []daemon.Task{a.access, a.wafLog, a.tickets,
-		task("housekeeping", a.gateway.Run),
-		task("probes", func(ctx context.Context) error { a.health.Run(ctx); return nil }),
+		command.Task("housekeeping", a.gateway.Run),
+		command.Task("probes", func(ctx context.Context) error { a.health.Run(ctx); return nil }),
 	}
 	if a.source.file != "" {
 		tasks = append(tasks, daemon.NewWatcher(reloader, a.log))
@@ -136,7 +137,7 @@ func (t *gatewayTask) String() string { return "gateway" }
 
 // Ready is closed: the first configuration was applied before there were
 // tasks.
-func (t *gatewayTask) Ready() <-chan struct{} { return closed }
+func (t *gatewayTask) Ready() <-chan struct{} { return command.Closed }
 
 func (t *gatewayTask) Run(ctx context.Context) error {
 	if t.started != nil {
@@ -146,21 +147,3 @@ func (t *gatewayTask) Run(ctx context.Context) error {
 	t.a.shutdown()
 	return nil
 }
-
-var closed = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// funcTask is a task that is ready at once.
-type funcTask struct {
-	name string
-	run  func(context.Context) error
-}
-
-func task(name string, run func(context.Context) error) daemon.Task { return &funcTask{name, run} }
-
-func (t *funcTask) String() string                { return t.name }
-func (t *funcTask) Ready() <-chan struct{}        { return closed }
-func (t *funcTask) Run(ctx context.Context) error { return t.run(ctx) }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/config"
+	"gatehouse/internal/command"
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/smallfile"
 	"gatehouse/proxy/http1"
@@ -25,7 +26,7 @@ func newWAFCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "waf",
 		Short: "Look into the web application firewall: explain, rules",
-		Args:  noArguments,
+		Args:  command.NoArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newWAFExplainCommand(), newWAFRulesCommand())
@@ -60,8 +61,8 @@ path is read as the listener does that the request would meet.`,
 		Example: `  appgw waf explain --url "http://shop.example/search?q=<script>alert(1)</script>"
   appgw waf explain -c appgw.yaml --policy shop --method POST --header "Content-Type: application/json" --data '{"name":"O'"'"'Brien"}' --url http://shop.example/
   appgw waf explain -c appgw.yaml --request blocked.http --json`,
-		Args: noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args: command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			next, p, err := policyOf(cmd, q.file, q.policy)
 			if err != nil {
 				return err
@@ -74,7 +75,7 @@ path is read as the listener does that the request would meet.`,
 				fmt.Fprintln(cmd.ErrOrStderr(), "note:", note)
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), x)
+				return command.PrintJSON(cmd.OutOrStdout(), x)
 			}
 			printExplanation(cmd.OutOrStdout(), x)
 			return nil
@@ -365,8 +366,8 @@ func newWAFRulesCommand() *cobra.Command {
 		Use:     "rules",
 		Short:   "List the managed rules, with what a policy makes of each",
 		Example: "  appgw waf rules --group sqli\n  appgw waf rules -c appgw.yaml --policy shop --json",
-		Args:    noArguments,
-		RunE: work(func(cmd *cobra.Command, _ []string) error {
+		Args:    command.NoArguments,
+		RunE: command.Work(func(cmd *cobra.Command, _ []string) error {
 			_, p, err := policyOf(cmd, file, policy)
 			if err != nil {
 				return err
@@ -382,7 +383,7 @@ func newWAFRulesCommand() *cobra.Command {
 				return fmt.Errorf("no rules in group %q", group)
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), kept)
+				return command.PrintJSON(cmd.OutOrStdout(), kept)
 			}
 			return printRules(cmd.OutOrStdout(), kept)
 		}),

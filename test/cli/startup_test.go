@@ -34,7 +34,7 @@ func TestRunSaysWhyItDoesNotStart(t *testing.T) {
 	}
 	defer taken.Close()
 	inUse := taken.Addr().String()
-	const has = "bind: address already in use; another process has it (ss -ltnp shows which)"
+	const has = "bind: address already in use; another process has it (ss -lntup shows which)"
 	tests := []struct {
 		name, admin, metrics, web, more string
 		want                            string
