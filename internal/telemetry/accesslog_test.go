@@ -339,14 +339,14 @@ func TestTornLineCostsOneLine(t *testing.T) {
 	}
 	out := openOutput(t, name)
 	limit(10)
-	if lost, err := out.write([]byte("one\ntwo\nthree\nfour\n")); lost != 2 || err == nil {
+	if lost, err := out.WriteLines([]byte("one\ntwo\nthree\nfour\n")); lost != 2 || err == nil {
 		t.Errorf("lost %d, %v; want 2 and an error", lost, err)
 	}
-	if lost, err := out.write([]byte("five\n")); lost != 1 || err == nil {
+	if lost, err := out.WriteLines([]byte("five\n")); lost != 1 || err == nil {
 		t.Errorf("still full: lost %d, %v", lost, err)
 	}
 	limit(1 << 30)
-	if lost, err := out.write([]byte("six\nseven\n")); lost != 0 || err != nil {
+	if lost, err := out.WriteLines([]byte("six\nseven\n")); lost != 0 || err != nil {
 		t.Errorf("lost %d, %v", lost, err)
 	}
 	if got, want := readFile(t, name), "one\ntwo\nth\nsix\nseven\n"; got != want {

@@ -55,10 +55,10 @@ func (o *Output) Close() error { return o.file.Close() }
 // reopen opens the same name again, for a file that was renamed.
 func (o *Output) reopen() (*Output, error) { return OpenOutput(o.name) }
 
-// write writes whole lines and returns how many of them were lost. After a
+// WriteLines writes whole lines and returns how many of them were lost. After a
 // failure within a line the next write begins with a line break, so that one
 // full disk costs one broken line and not two.
-func (o *Output) write(lines []byte) (lost int, err error) {
+func (o *Output) WriteLines(lines []byte) (lost int, err error) {
 	if o.torn {
 		if _, err := o.file.Write([]byte{'\n'}); err != nil {
 			return bytes.Count(lines, []byte{'\n'}), err

@@ -109,7 +109,7 @@ func (l *AccessLog) flushShard(s *logShard, out *Output, format *config.AccessFo
 	if len(lines) == 0 {
 		return
 	}
-	if lost, err := out.write(lines); err != nil {
+	if lost, err := out.WriteLines(lines); err != nil {
 		l.failed(lost, err)
 	}
 	s.spare = lines[:0]
