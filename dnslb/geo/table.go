@@ -28,6 +28,11 @@ func (t *table) find(high, low uint64) uint16 {
 	if len(t.place) == 0 {
 		return 0
 	}
+	return t.place[t.entry(high, low)]
+}
+
+// entry returns the entry that holds an address. The table has some.
+func (t *table) entry(high, low uint64) int {
 	bucket, entry, last := t.coarse.narrow(high)
 	if last-entry > crowd {
 		if fine := t.fine[bucket]; fine != 0 {
@@ -46,7 +51,7 @@ func (t *table) find(high, low uint64) uint16 {
 	if t.low != nil && t.high[entry] == high {
 		entry = t.refine(entry, high, low)
 	}
-	return t.place[entry]
+	return entry
 }
 
 // refine returns the entry that holds an address, last being the last whose
