@@ -32,6 +32,10 @@ type Policy struct {
 	// HealthyThreshold is how many successes in a row it takes to come
 	// back; default 1. The first verdict needs only one success.
 	HealthyThreshold int
+	// HoldDown is the least time that something stays down, counted from
+	// when it went down. Successes before that count, but it takes one after
+	// that to come back; failures do not make it longer. Default none.
+	HoldDown time.Duration
 	// StartUnhealthy keeps what has not been tried yet out of use (Azure).
 	// Otherwise it is used until probes say no.
 	StartUnhealthy bool
@@ -102,7 +106,7 @@ func (s Status) observe(p Policy, now time.Time, took time.Duration, err error) 
 	next := s.State
 	if err == nil {
 		s.Streak, s.Reason = max(s.Streak, 0)+1, ""
-		if s.State != Unhealthy || s.Streak >= p.HealthyThreshold {
+		if s.State != Unhealthy || s.recovers(p, now) {
 			next = Healthy
 		}
 	} else {
@@ -115,6 +119,12 @@ func (s Status) observe(p Policy, now time.Time, took time.Duration, err error) 
 		s.State, s.Since = next, now
 	}
 	return s.judge(p)
+}
+
+// recovers tells whether what is down has succeeded often enough, and has been
+// down long enough.
+func (s Status) recovers(p Policy, now time.Time) bool {
+	return s.Streak >= p.HealthyThreshold && now.Sub(s.Since) >= p.HoldDown
 }
 
 // judge sets Usable.
