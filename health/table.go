@@ -60,8 +60,10 @@ type Watch struct {
 	policy     Policy
 	generation int // counts Updates: the result of a probe begun before is void
 	due        time.Time
-	index      int                // in table.queue; -1 while a probe runs
+	index      int                // in table.queue; -1 if it is not there
+	taken      bool               // from the queue, to be probed: probe puts it back
 	cancel     context.CancelFunc // ends the running probe; nil if none runs
+	paused     bool
 	stopped    bool
 }
 
@@ -214,13 +216,16 @@ func (t *Table) pop() (*Watch, time.Duration) {
 	if wait := time.Until(t.queue[0].due); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&t.queue).(*Watch), 0
+	w := heap.Pop(&t.queue).(*Watch)
+	w.taken = true
+	return w, 0
 }
 
 // probe runs one probe, tells of a change, and queues the next.
 func (t *Table) probe(ctx context.Context, w *Watch) {
 	t.mu.Lock()
-	if w.stopped {
+	if w.stopped || w.paused {
+		w.taken = false
 		t.mu.Unlock()
 		return
 	}
@@ -262,8 +267,8 @@ func (t *Table) record(w *Watch, generation int, start time.Time, err error) {
 func (t *Table) requeue(w *Watch, generation int, start time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w.cancel = nil
-	if w.stopped {
+	w.cancel, w.taken = nil, false
+	if w.stopped || w.paused {
 		return
 	}
 	w.due = time.Now()

@@ -110,6 +110,9 @@ func (t *Table) begin(about Subject, p Policy, now time.Time) Status {
 func (t *Table) best(g group) (best Status, ok bool) {
 	known := slices.Clone(t.recalled.byGroup[g])
 	for w := range t.byGroup[g] {
+		if w.paused {
+			continue
+		}
 		if known = append(known, w.Status()); len(known) >= maxKnown {
 			break
 		}
