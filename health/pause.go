@@ -59,6 +59,7 @@ func (w *Watch) Reset() {
 // table.mu.
 func (w *Watch) forget() {
 	w.generation++
+	w.spread = false
 	status := Status{Since: time.Now()}.judge(w.policy)
 	w.status.Store(&status)
 	if w.cancel != nil {

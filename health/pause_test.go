@@ -183,7 +183,7 @@ func TestPauseResumeAndResetAtAnyMoment(t *testing.T) {
 	defer run(table)()
 	var callers sync.WaitGroup
 	for i := range 4 {
-		p := Policy{Interval: time.Millisecond}
+		p := Policy{Interval: time.Millisecond, Steady: i%2 == 0}
 		c := &brief{t: t}
 		w := table.Watch(Subject{Key: fmt.Sprint(i), Address: fmt.Sprint(i)}, c, p, nil)
 		for seed := range 2 {
@@ -219,4 +219,18 @@ func TestPauseResumeAndResetAtAnyMoment(t *testing.T) {
 		}
 		queued[w] = true
 	}
+}
+
+// Many may be resumed at once.
+func TestSteadyWatchesAreSpreadAnewAfterReset(t *testing.T) {
+	const interval = 10 * time.Second
+	steady(t, Policy{Interval: interval}, func(t *testing.T, m *monitored) {
+		before := len(m.asked)
+		m.w.Reset()
+		time.Sleep(3 * interval)
+		synctest.Wait()
+		if got := m.asked[before+1].Sub(m.asked[before]); got >= interval {
+			t.Errorf("second probe after %v", got)
+		}
+	})
 }

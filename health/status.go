@@ -26,6 +26,13 @@ type Policy struct {
 	Interval time.Duration // from the start of one probe to the next, a tenth more or less; default 30s
 	Timeout  time.Duration // for one probe; default 30s
 
+	// Steady keeps to Interval without the tenth, so that a failure that
+	// begins right after a probe is known at the latest after
+	// UnhealthyThreshold*Interval + Timeout; otherwise a tenth of the first
+	// term may be added. So that what began together does not stay together,
+	// the second probe comes early: at a random moment of the first interval.
+	Steady bool
+
 	// UnhealthyThreshold is how many failures in a row it takes to go down;
 	// default 3.
 	UnhealthyThreshold int

@@ -63,6 +63,7 @@ type Watch struct {
 	index      int                // in table.queue; -1 if it is not there
 	taken      bool               // from the queue, to be probed: probe puts it back
 	cancel     context.CancelFunc // ends the running probe; nil if none runs
+	spread     bool               // the first probe of a steady policy is over
 	paused     bool
 	stopped    bool
 }
@@ -273,11 +274,24 @@ func (t *Table) requeue(w *Watch, generation int, start time.Time) {
 	}
 	w.due = time.Now()
 	if w.generation == generation {
-		if next := start.Add(jitter(w.policy.Interval)); next.After(w.due) {
+		if next := start.Add(w.gap()); next.After(w.due) {
 			w.due = next
 		}
 	}
 	t.push(w)
+}
+
+// gap is the time from the start of a probe to the next. The caller holds
+// table.mu.
+func (w *Watch) gap() time.Duration {
+	switch {
+	case !w.policy.Steady:
+		return jitter(w.policy.Interval)
+	case !w.spread:
+		w.spread = true
+		return rand.N(w.policy.Interval)
+	}
+	return w.policy.Interval
 }
 
 // jitter is d, a tenth more or less, so that what began together does not
