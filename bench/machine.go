@@ -3,66 +3,17 @@
 package main
 
 import (
-	"context"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
-	"time"
-
 	"gatehouse/bench/peers"
 	"gatehouse/bench/report"
-
-	"golang.org/x/sys/unix"
 )
 
 // describe says what this run is and where.
 func describe(s *settings) report.Info {
-	now := time.Now().UTC().Truncate(time.Second)
-	info := report.Info{
-		ID: now.Format("2006-01-02T15:04:05Z"), Date: now, Commit: commit(),
-		Machine: processor(), CPUs: runtime.NumCPU(), Kernel: kernel(), Go: runtime.Version(),
-		Versions: make(map[string]string), Rounds: s.rounds, Duration: s.duration.String(), Warmup: s.warmup.String(),
-		Pinned: s.pin, Forwarded: s.forward, Splice: s.splice, LogFormat: s.format, Quick: s.quick,
-	}
-	var sys unix.Sysinfo_t
-	if unix.Sysinfo(&sys) == nil {
-		info.MemoryMB = int64(uint64(sys.Totalram) * uint64(sys.Unit) >> 20)
-	}
+	info := report.Here()
+	info.Rounds, info.Duration, info.Warmup = s.rounds, s.duration.String(), s.warmup.String()
+	info.Pinned, info.Forwarded, info.Splice, info.LogFormat, info.Quick = s.pin, s.forward, s.splice, s.format, s.quick
 	for _, system := range s.systems {
 		info.Versions[system] = peers.Version(system, s.programs[peers.Base(system)])
 	}
 	return info
-}
-
-func commit() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(text))
-}
-
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(line, ":")
-		if strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(name.Release[:])
 }

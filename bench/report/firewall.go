@@ -53,8 +53,8 @@ func (d *Document) Firewalls(w io.Writer, style Style) {
 			fmt.Fprintf(w, "| %s | %s | %s ||||||||\n", r.Case, r.System, r.Note)
 		default:
 			fmt.Fprintf(w, "| %s | %s | %s%s | %s | %s | %s%s | %s | %s%s | %s | %s |\n", r.Case, r.System,
-				number(r.CPU), spread(r, "cpu_us_per_request"), d.part(r, style, "cpu_us_per_request"), d.times(r), number(r.RPS), spread(r, "rps"),
-				number(r.P50), number(r.P99), spread(r, "p99_ms"), number(r.RSS), failures(r))
+				Number(r.CPU), Spread(r, "cpu_us_per_request"), d.part(r, style, "cpu_us_per_request"), d.times(r), Number(r.RPS), Spread(r, "rps"),
+				Number(r.P50), Number(r.P99), Spread(r, "p99_ms"), Number(r.RSS), Failures(r))
 		}
 	}
 	fmt.Fprint(w, "\n| case | system | resident MB (min-max) | the firewall's part | PSS MB |\n|---|---|---:|---:|---:|\n")
@@ -65,7 +65,7 @@ func (d *Document) Firewalls(w io.Writer, style Style) {
 			fmt.Fprintf(w, "| %s | %s | %s |||\n", r.Case, r.System, r.Note)
 		default:
 			fmt.Fprintf(w, "| %s | %s | %s%s | %s | %s |\n", r.Case, r.System,
-				number(r.RSS), spread(r, "rss_mb"), d.part(r, style, "rss_mb"), number(r.PSS))
+				Number(r.RSS), Spread(r, "rss_mb"), d.part(r, style, "rss_mb"), Number(r.PSS))
 		}
 	}
 	fmt.Fprintln(w)
@@ -84,9 +84,9 @@ func (d *Document) part(r Row, style Style, metric string) string {
 	}
 	more := value(r, metric) - value(without, metric)
 	if more < 0 {
-		return "-" + number(-more)
+		return "-" + Number(-more)
 	}
-	return number(more)
+	return Number(more)
 }
 
 // times is how many times the CPU of ours a system needs.
@@ -95,5 +95,5 @@ func (d *Document) times(r Row) string {
 	if !ok || row.Run != r.Run || row.CPU <= 0 {
 		return ""
 	}
-	return number(r.CPU / row.CPU)
+	return Number(r.CPU / row.CPU)
 }

@@ -104,7 +104,7 @@ func (d *Document) targets(w io.Writer) {
 			continue
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s (%s) | %s | %s | %s |\n", v.Case, label(v.Metric),
-			number(v.Ours), number(v.Baseline), v.Against, ratio(v.Ratio), aim(v.Target), verdict(v))
+			Number(v.Ours), Number(v.Baseline), v.Against, ratio(v.Ratio), aim(v.Target), verdict(v))
 	}
 	fmt.Fprintln(w)
 }
@@ -161,8 +161,8 @@ func (d *Document) Table(w io.Writer, style Style, logs string) {
 			return
 		}
 		fmt.Fprintf(w, "| %s | %s | %s%s | %s%s | %s | %s%s | %s | %s |\n", r.Case, r.System,
-			number(r.CPU), spread(r, "cpu_us_per_request"), number(r.RPS), spread(r, "rps"),
-			number(r.P50), number(r.P99), spread(r, "p99_ms"), number(r.RSS), failures(r))
+			Number(r.CPU), Spread(r, "cpu_us_per_request"), Number(r.RPS), Spread(r, "rps"),
+			Number(r.P50), Number(r.P99), Spread(r, "p99_ms"), Number(r.RSS), Failures(r))
 	})
 }
 
@@ -178,16 +178,18 @@ func (d *Document) each(cases []string, style Style, logs string, do func(Row)) 
 	}
 }
 
-func spread(r Row, figure string) string {
+// Spread is the smallest and the largest value of a figure, by the name that it
+// has in Row.Spread, in parentheses; empty after a single round.
+func Spread(r Row, figure string) string {
 	s, ok := r.Spread[figure]
 	if !ok || r.Rounds < 2 {
 		return ""
 	}
-	return fmt.Sprintf(" (%s-%s)", number(s[0]), number(s[1]))
+	return fmt.Sprintf(" (%s-%s)", Number(s[0]), Number(s[1]))
 }
 
-// number has three significant digits, or all of a large whole number.
-func number(x float64) string {
+// Number writes a figure: it has three significant digits, or all of a large whole number.
+func Number(x float64) string {
 	switch {
 	case x >= 100:
 		return fmt.Sprintf("%.0f", x)
@@ -198,7 +200,8 @@ func number(x float64) string {
 	}
 }
 
-func failures(r Row) string {
+// Failures says what went wrong and how often: "0" if nothing did.
+func Failures(r Row) string {
 	if r.Failed() == 0 {
 		return "0"
 	}
@@ -217,7 +220,7 @@ func (d *Document) idle(w io.Writer, style Style) {
 		case !r.Measured():
 			fmt.Fprintf(w, "| %s | %s | %s ||||\n", r.Case, r.System, r.Note)
 		default:
-			fmt.Fprintf(w, "| %s | %s | %.1f | %s | %s | %s |\n", r.Case, r.System, r.IdleKiB, number(r.RSS), number(r.PSS), failures(r))
+			fmt.Fprintf(w, "| %s | %s | %.1f | %s | %s | %s |\n", r.Case, r.System, r.IdleKiB, Number(r.RSS), Number(r.PSS), Failures(r))
 		}
 	})
 	fmt.Fprintln(w)

@@ -21,6 +21,7 @@ type Sample struct {
 	IdleKiB            float64 // memory for each idle connection
 	LogLines           float64 // access log lines for each request
 	LoadCPU, OriginCPU float64 // microseconds per request of the other two
+	SecondCPU          float64 // CPU again, under another load generator
 	Requests           uint64
 	Errors             map[string]int64
 	TLS                string
@@ -49,6 +50,7 @@ type Row struct {
 	LogLines  float64          `json:"log_lines_per_request,omitempty"`
 	LoadCPU   float64          `json:"load_cpu_us_per_request,omitempty"`
 	OriginCPU float64          `json:"origin_cpu_us_per_request,omitempty"`
+	SecondCPU float64          `json:"second_cpu_us_per_request,omitempty"`
 	Rounds    int              `json:"rounds"`
 	Requests  uint64           `json:"requests"`
 	Errors    map[string]int64 `json:"errors,omitempty"`
@@ -113,6 +115,7 @@ func figures() map[string]figure {
 		"pss_mb":                  {func(s *Sample) float64 { return s.PSS }, func(r *Row) *float64 { return &r.PSS }, false},
 		"log_lines":               {func(s *Sample) float64 { return s.LogLines }, func(r *Row) *float64 { return &r.LogLines }, false},
 		"load":                    {func(s *Sample) float64 { return s.LoadCPU }, func(r *Row) *float64 { return &r.LoadCPU }, false},
+		"second":                  {func(s *Sample) float64 { return s.SecondCPU }, func(r *Row) *float64 { return &r.SecondCPU }, false},
 		"origin":                  {func(s *Sample) float64 { return s.OriginCPU }, func(r *Row) *float64 { return &r.OriginCPU }, false},
 	}
 }
@@ -147,9 +150,9 @@ type Info struct {
 	Duration  string            `json:"duration"`
 	Warmup    string            `json:"warmup"`
 	Pinned    bool              `json:"pinned"`
-	Forwarded bool              `json:"peers_add_forwarded"`
-	Splice    bool              `json:"haproxy_splices"`
-	LogFormat string            `json:"appgw_log"` // format of appgw's access log
+	Forwarded bool              `json:"peers_add_forwarded,omitempty"`
+	Splice    bool              `json:"haproxy_splices,omitempty"`
+	LogFormat string            `json:"appgw_log,omitempty"` // format of appgw's access log
 	Quick     bool              `json:"quick"`
 }
 
