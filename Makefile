@@ -3,13 +3,17 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: build run test test-attack check bench clean help tools-test tools-bench
+.PHONY: build run test test-attack check bench bench-http bench-dns clean help tools-test tools-bench
 
 # git is not needed to build: a source archive is "devel".
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BENCHFLAGS ?=
+DNSBENCHFLAGS ?= $(filter -quick,$(BENCHFLAGS))
 RUNFLAGS ?=
 MODSECURITY := /usr/lib/nginx/modules/ngx_http_modsecurity_module.so=libnginx-mod-http-modsecurity
+PACKAGES := /var/lib/dpkg/info
+DNSPEERS := gdnsd=gdnsd knotd=knot $(PACKAGES)/knot-module-geoip.list=knot-module-geoip pdns_server=pdns-server \
+	$(PACKAGES)/pdns-backend-geoip.list=pdns-backend-geoip dnsperf=dnsperf
 # Rules with something to say also when they hold: long functions, blocks of documents that are not run.
 TOLD := TestFunctionsAreShort|TestCommandsInDocuments|TestConfigurationsInDocuments|TestExampleFiles
 
@@ -34,8 +38,13 @@ check: ## gofmt, vet, staticcheck, and the rules of this repository as tests
 	go test -count=1 -v -run '$(TOLD)' ./test/hygiene
 	go test -count=1 -skip '$(TOLD)' ./test/hygiene
 
-bench: build tools-bench ## measure against nginx (+ ModSecurity), HAProxy and Caddy; BENCHFLAGS="-quick" for five minutes
+bench: bench-http bench-dns ## measure both halves against their peers; BENCHFLAGS="-quick" for ten minutes
+
+bench-http: build tools-bench ## measure appgw against nginx (+ ModSecurity), HAProxy and Caddy; BENCHFLAGS="-quick" for five minutes
 	go run ./bench $(BENCHFLAGS)
+
+bench-dns: build tools-bench ## measure trafficmgr against gdnsd, Knot DNS and PowerDNS; DNSBENCHFLAGS="-quick" for two minutes
+	go run ./bench/dns $(DNSBENCHFLAGS)
 
 clean: ## remove what was built
 	rm -rf bin bench/out
@@ -47,7 +56,7 @@ help: ## show this list
 # gcc is for the race detector; the peers are for the tests of bench/, which would skip without them; the rest is for the
 # commands that documents show.
 tools-test:
-	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy $(MODSECURITY)
+	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy $(MODSECURITY) $(DNSPEERS)
 
 tools-bench:
-	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk $(MODSECURITY)
+	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk $(MODSECURITY) $(DNSPEERS)
