@@ -119,6 +119,32 @@ func TestWhatIsLostAndWhatComesTwiceIsCounted(t *testing.T) {
 	}
 }
 
+func TestAnAnswerCountsOnce(t *testing.T) {
+	o := Options{Sockets: 1, Window: 2}
+	w := &window{o: &o, packets: []packet{make([]byte, headerSize)}, slots: make([]slot, 2)}
+	now := time.Now()
+	w.from, w.till = now.Add(-time.Hour), now.Add(time.Hour)
+	query := w.prepare(1, now)
+	answer := append([]byte(nil), query...)
+	answer[2] |= 0x80
+	before := append([]byte(nil), answer...)
+	before[0]-- // of the query that the slot had before
+	free := append([]byte(nil), answer...)
+	free[1] = 0 // a slot that waits for nothing
+	beyond := append([]byte(nil), answer...)
+	beyond[1] = 2
+	for i, m := range [][]byte{query, before, free, beyond, answer[:headerSize-1], {}} {
+		if w.take(m); w.answered != 0 || w.stray != uint64(i+1) {
+			t.Fatalf("%v: %d answered, %d stray", m, w.answered, w.stray)
+		}
+	}
+	w.take(answer)
+	w.take(answer)
+	if w.answered != 1 || w.stray != 7 || len(w.free) != 1 {
+		t.Errorf("%d answered, %d stray, %d free", w.answered, w.stray, len(w.free))
+	}
+}
+
 func TestClientSubnetsDiffer(t *testing.T) {
 	a := new(answerer)
 	o := options(t, a)
@@ -163,6 +189,9 @@ func TestSubnetsAreAllDifferent(t *testing.T) {
 			t.Fatalf("%v comes twice", n)
 		}
 		seen[i] = true
+		if n[0] == 0 || n[0] == 10 || n[0] == 127 || n[0] >= 224 {
+			t.Fatalf("%v is no client's", n)
+		}
 	}
 }
 
@@ -179,8 +208,8 @@ func TestAClosedConnectionIsAnError(t *testing.T) {
 			if err != nil {
 				return
 			}
-			io.CopyN(io.Discard, conn, 10)
-			conn.Close()
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn) // goes on: only reading tells
 		}
 	}()
 	o := options(t, new(answerer))
@@ -221,7 +250,8 @@ func TestBadOptions(t *testing.T) {
 		{"timeout", func(o *Options) { o.Timeout = 0 }},
 		{"want a name and a type", func(o *Options) { o.Queries = bad }},
 		{"no queries", func(o *Options) { o.Queries = empty }},
-		{"client subnet", func(o *Options) { o.ECS = "2001:db8::/56" }},
+		{"client subnet", func(o *Options) { o.ECS = "2001:db8::/24" }},
+		{"client subnet", func(o *Options) { o.ECS = "198.51.0.0/16" }},
 	}
 	for _, tt := range tests {
 		o := good
