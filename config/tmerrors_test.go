@@ -505,6 +505,31 @@ profiles:
 	{name: "many endpoints", text: "profiles: [{name: www, routing: weighted, endpoints: [" + strings.Repeat("{name: e, target: 10.0.0.1}, ", 201) + "]}]\n", want: []string{
 		`t.yaml:1: profiles[0].endpoints: must have at most 200 entries, not 201`,
 	}},
+	{name: "record type of what is flattened", text: `profiles: [{name: in, routing: weighted, flatten: true, recordType: cname, endpoints: [{name: a, target: app.example}]}]
+`, want: []string{
+		`t.yaml:1: profiles[0].recordType: answers here are addresses (multiValue, flatten and the name @ see to that); use a, aaaa or any`,
+	}},
+	{name: "timing of a profile, once", text: `profiles:
+- {name: in, routing: weighted, monitor: {interval: 5s, timeout: 6s}, endpoints: [{name: a, target: 10.0.0.1, monitor: {path: /x}}]}
+`, want: []string{
+		`t.yaml:2: profiles[0].monitor.timeout: the timeout, 6s, is longer than the interval, 5s; a probe must end before the next`,
+	}},
+	{name: "target and profile, once", text: `profiles:
+- {name: a, routing: weighted, endpoints: [{name: a, target: 10.0.0.1, profile: b, alwaysServe: true}, {name: b, target: "[::1]"}]}
+- {name: b, routing: weighted, endpoints: [{name: a, target: 10.0.0.1}]}
+`, want: []string{
+		`t.yaml:2: profiles[0].endpoints[0]: has both a target and a profile; keep one`,
+		`t.yaml:2: profiles[0].endpoints[1].target: DNS answers have no port; write ::1, and monitor.port for the port of probes`,
+	}},
+	{name: "subnets out of order", text: `profiles:
+- name: a
+  routing: subnet
+  endpoints:
+  - {name: a, target: 10.0.0.1, subnets: ["::ffff:10.0.0.5-::ffff:10.0.0.9"]}
+  - {name: b, target: 10.0.0.2, subnets: [10.0.0.1-10.0.0.5]}
+`, want: []string{
+		`t.yaml:6: profiles[0].endpoints[1].subnets[0]: 10.0.0.1-10.0.0.5 overlaps with 10.0.0.5-10.0.0.9 of endpoint "a"; a client leads to one endpoint`,
+	}},
 }
 
 var suspiciousDirectors = []struct {
@@ -589,6 +614,7 @@ profiles:
 `, want: []string{
 		`t.yaml:7: profiles[0].endpoints[0].minChildEndpoints: profile "in" has only 1: this endpoint is never well`,
 	}},
+	{name: "a zone with a file needs no profile", text: "zones: [{name: tm.example, file: z}]\n"},
 }
 
 func TestRefusedTrafficManagers(t *testing.T) {
