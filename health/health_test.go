@@ -408,6 +408,7 @@ func TestReasonIsShortAndStable(t *testing.T) {
 		{"poll deadline", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "timeout"},
 		{"early end", io.ErrUnexpectedEOF, "connection closed by the other side"},
 		{"no such name", &net.DNSError{Err: "no such host", Name: "x.example", Server: "10.0.0.53:53"}, "no such host"},
+		{"resolver is down", &net.DNSError{Err: "read udp 127.0.0.1:51234->127.0.0.1:53: read: connection refused", Name: "x.example"}, "name lookup: connection refused"},
 		{"wrong name", x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a.example"}, "certificate is not valid for a.example"},
 		{"unknown", fmt.Errorf("dial 10.0.0.4:51234: %w", errors.New("odd")), "odd"},
 		{"control characters", errors.New("a\r\nb\x1b[0m"), "a  b [0m"},

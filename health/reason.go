@@ -32,9 +32,18 @@ func Reason(err error) string {
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return clip(dns.Err)
+		return reasonDNS(dns)
 	}
 	return clip(innermost(err).Error())
+}
+
+// reasonDNS leaves out the ports of a connection to a resolver that failed,
+// but says that it was such a connection.
+func reasonDNS(err *net.DNSError) string {
+	if i := strings.LastIndex(err.Err, ": "); i >= 0 {
+		return clip("name lookup: " + err.Err[i+2:])
+	}
+	return clip(err.Err)
 }
 
 type reason struct {
