@@ -87,7 +87,8 @@ func (h *HTTP) exchange(conn net.Conn) error {
 	case err != nil:
 		return errors.New(health.Reason(err))
 	}
-	defer response.Body.Close()
+	// The body is not closed: that would read what is left of it, which may
+	// come slowly. Nothing but the connection has to be given back.
 	if !h.accepts(response.StatusCode) {
 		return fmt.Errorf("status %d not in %s", response.StatusCode, ranges(h.Status))
 	}

@@ -278,6 +278,31 @@ func TestChecksEndWithTheirContext(t *testing.T) {
 	}
 }
 
+// What is not looked at is not waited for.
+func TestTheBodyIsNotReadToItsEnd(t *testing.T) {
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	for name, answer := range map[string]string{
+		"length":  "HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\nhello",
+		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serve(t, func(c net.Conn) {
+				readHead(c)
+				io.WriteString(c, answer)
+				<-hold
+			})
+			begun := time.Now()
+			if got := check(t, &config.Probe{}, config.BackendSettings{}, nil, Subject{Addr: addr}); got != "" {
+				t.Error(got)
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
 // authority signs certificates for tests.
 type authority struct {
 	cert *x509.Certificate
