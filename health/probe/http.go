@@ -36,6 +36,11 @@ type HTTP struct {
 	Address string   // host:port, or the path of a socket
 	Host    string   // Host field
 	Target  *url.URL // path and query
+	// Header are sent beside Host, and instead of the prober's own if those
+	// have the same names.
+	Header []config.Header
+	// Dial connects; nil: like a [net.Dialer].
+	Dial DialFunc
 	// TLS, if not nil, is used as it is: https.
 	TLS *tls.Config
 	// Status are the codes of a healthy answer.
@@ -60,8 +65,7 @@ func (h *HTTP) Check(ctx context.Context) error {
 
 // dial connects, and shakes hands if it is to be TLS.
 func (h *HTTP) dial(ctx context.Context) (net.Conn, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, h.Network, h.Address)
+	conn, err := h.Dial.dial(ctx, h.Network, h.Address)
 	if err != nil || h.TLS == nil {
 		return conn, err
 	}
@@ -128,6 +132,10 @@ func readResponse(r *bufio.Reader, request *http.Request) (*http.Response, error
 func (h *HTTP) request() *http.Request {
 	u := *h.Target
 	u.Scheme, u.Host = "http", h.Host
+	header := http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}}
+	for _, f := range h.Header {
+		header.Set(f.Name, f.Value)
+	}
 	return &http.Request{
 		Method:     http.MethodGet,
 		URL:        &u,
@@ -135,7 +143,7 @@ func (h *HTTP) request() *http.Request {
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
-		Header:     http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}},
+		Header:     header,
 		Close:      true,
 	}
 }

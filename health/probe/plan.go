@@ -1,8 +1,9 @@
 // Package probe has the checkers of package health: what it means to ask over
-// HTTP, HTTPS or TCP whether a backend is well.
+// HTTP, HTTPS or TCP whether something is well.
 //
-// A [Plan] is compiled once from configuration and gives each backend its
-// checker. Probes reuse no connection: a probe that succeeds on an old
+// A [Plan] is compiled once from configuration and gives each backend of a
+// gateway its checker; a [Prober] gives each endpoint of a traffic director its
+// own. Probes reuse no connection: a probe that succeeds on an old
 // connection says nothing about whether a new one would be accepted.
 package probe
 
@@ -78,15 +79,10 @@ func Compile(p *config.Probe, s config.BackendSettings, verify *tls.Config) (*Pl
 }
 
 func (p *Plan) compile() error {
-	path := p.probe.Path
-	if path == "" {
-		path = "/"
+	var err error
+	if p.target, err = parsePath(p.probe.Path); err != nil {
+		return err
 	}
-	target, err := url.ParseRequestURI(path)
-	if err != nil || !strings.HasPrefix(path, "/") {
-		return fmt.Errorf("path %q is not a path", path)
-	}
-	p.target = target
 	if n := utf8.RuneCountInString(p.probe.Match.Body); n > maxPattern {
 		return fmt.Errorf("the text to look for in the body has %d characters, more than %d", n, maxPattern)
 	}
@@ -97,6 +93,18 @@ func (p *Plan) compile() error {
 		p.tls = &tls.Config{}
 	}
 	return nil
+}
+
+// parsePath reads a path with or without a query; empty is /.
+func parsePath(path string) (*url.URL, error) {
+	if path == "" {
+		path = "/"
+	}
+	target, err := url.ParseRequestURI(path)
+	if err != nil || !strings.HasPrefix(path, "/") {
+		return nil, fmt.Errorf("path %q is not a path", path)
+	}
+	return target, nil
 }
 
 // Policy is how often to probe and what it takes to change a verdict.
@@ -146,9 +154,14 @@ func (p *Plan) Checker(s Subject) health.Checker {
 
 // host is the Host field: the probe's, else the settings', else the target's.
 func (p *Plan) host(s Subject) string {
-	host := first(p.probe.Host, p.settings.HostName, s.Target, "localhost")
+	return hostField(first(p.probe.Host, p.settings.HostName, s.Target, "localhost"))
+}
+
+// hostField is a name or an address as a Host field has it: an IPv6 address in
+// brackets (RFC 9110 7.2).
+func hostField(host string) string {
 	if strings.Contains(host, ":") && net.ParseIP(host) != nil {
-		host = "[" + host + "]"
+		return "[" + host + "]"
 	}
 	return host
 }

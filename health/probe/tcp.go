@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"errors"
-	"net"
 
 	"gatehouse/health"
 )
@@ -12,12 +11,13 @@ import (
 type TCP struct {
 	Network string // "tcp" or "unix"
 	Address string // host:port, or the path of a socket
+	// Dial connects; nil: like a [net.Dialer].
+	Dial DialFunc
 }
 
 // Check implements [health.Checker].
 func (t *TCP) Check(ctx context.Context) error {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, t.Network, t.Address)
+	conn, err := t.Dial.dial(ctx, t.Network, t.Address)
 	if err != nil {
 		return errors.New(health.Reason(err))
 	}
