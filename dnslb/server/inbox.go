@@ -61,8 +61,9 @@ func (b *inbox) next() []byte {
 // fill reads once, as much as is there and fits. It must not be called while
 // a message is whole.
 func (b *inbox) fill(r io.Reader) error {
-	b.end = copy(b.buf, b.buf[b.start:b.end])
-	b.start = 0
+	if b.start > 0 {
+		b.start, b.end = 0, copy(b.buf, b.buf[b.start:b.end])
+	}
 	if n := b.need(); n > len(b.buf) {
 		b.buf = slices.Grow(b.buf, n-len(b.buf))[:n]
 	}
