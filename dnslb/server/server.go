@@ -282,7 +282,8 @@ func (s *Server) Addr(t Transport) netip.AddrPort {
 
 // Run answers until ctx ends. Then it answers the queries it has read, waits
 // for connections to take the answers no longer than Drain, closes all sockets
-// and returns nil, with nothing left behind. It is called once.
+// and returns nil, with nothing left behind. Datagrams that it has not read are
+// for who has taken the sockets over. It is called once.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.ran.CompareAndSwap(false, true) {
 		return errors.New("a server runs only once")

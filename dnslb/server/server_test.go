@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/internal/daemon"
 	"gatehouse/internal/testkit"
 )
 
@@ -262,27 +263,81 @@ func TestListenBindsEverythingOrNothing(t *testing.T) {
 	}
 }
 
-func TestSocketsAreHandedOver(t *testing.T) {
+func TestSocketsOfAnUpgraderServe(t *testing.T) {
 	testkit.NoLeak(t)
-	var packets, listeners atomic.Int32
-	c := Config{
+	up, err := daemon.NewUpgrader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packets, listeners int
+	s := start(t, "127.0.0.1:0", Config{
 		NewResponder: always(echo), Sockets: 2,
 		ListenPacket: func(ctx context.Context, lc *net.ListenConfig, network, address string) (net.PacketConn, error) {
-			packets.Add(1)
-			return lc.ListenPacket(ctx, network, address)
+			packets++
+			return up.ListenPacket(ctx, lc, network, address)
 		},
 		Listen: func(ctx context.Context, lc *net.ListenConfig, network, address string) (net.Listener, error) {
-			listeners.Add(1)
-			return lc.Listen(ctx, network, address)
+			listeners++
+			return up.Listen(ctx, lc, network, address)
 		},
+	})
+	if packets != 2 || listeners != 1 {
+		t.Errorf("asked for %d packet sockets and %d listeners", packets, listeners)
 	}
-	s := start(t, "127.0.0.1:0", c)
-	if packets.Load() != 2 || listeners.Load() != 1 {
-		t.Errorf("asked for %d packet sockets and %d listeners", packets.Load(), listeners.Load())
-	}
-	if got := len(s.udp); got != 2 {
-		t.Errorf("%d sockets", got)
-	}
+	q := query(1, 30)
+	u, c := dial(t, "udp", s.Addr(UDP)), dial(t, "tcp", s.Addr(TCP))
+	send1(t, u, q)
+	datagram(t, u)
+	send1(t, c, framed(q))
+	wantEcho(t, c, q)
+}
+
+// No query is lost while a second server takes over the sockets of a first.
+func TestTakingOverLosesNothing(t *testing.T) {
+	testkit.NoLeak(t)
+	first, stop := run(t, "127.0.0.1:0", Config{NewResponder: always(echo), Sockets: 2})
+	u := dial(t, "udp", first.Addr(UDP))
+	end := make(chan struct{})
+	var client sync.WaitGroup
+	client.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-end:
+				return
+			default:
+				paced(t, u, 1, 8)
+			}
+		}
+	})
+	var handed int
+	second, stopSecond := run(t, first.Addr(UDP).String(), Config{
+		NewResponder: always(echo), Sockets: 2,
+		ListenPacket: func(context.Context, *net.ListenConfig, string, string) (net.PacketConn, error) {
+			f, err := first.udp[handed].conn.(*net.UDPConn).File()
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			handed++
+			return net.FilePacketConn(f)
+		},
+		Listen: func(context.Context, *net.ListenConfig, string, string) (net.Listener, error) {
+			f, err := first.streams[0].listener.(*net.TCPListener).File()
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			return net.FileListener(f)
+		},
+	})
+	stop()
+	counts(t, second, "queries for the second", func(st Stats) bool { return st.UDP.Queries > 100 })
+	c := dial(t, "tcp", second.Addr(TCP))
+	send1(t, c, framed(query(1, 20)))
+	wantEcho(t, c, query(1, 20))
+	close(end)
+	client.Wait()
+	stopSecond()
 }
 
 func TestRunIsCalledOnce(t *testing.T) {

@@ -67,16 +67,21 @@ func receiveOne(fd int, m *message) error {
 }
 
 func sendOne(fd int, m *message) error {
-	var to unix.Sockaddr
-	switch name := (*unix.RawSockaddrInet6)(unsafe.Pointer(m.header.Name)); name.Family {
-	case unix.AF_INET:
-		in4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(m.header.Name))
-		to = &unix.SockaddrInet4{Port: int(bigEndian(&in4.Port)), Addr: in4.Addr}
-	case unix.AF_INET6:
-		to = &unix.SockaddrInet6{Port: int(bigEndian(&name.Port)), Addr: name.Addr, ZoneId: name.Scope_id}
-	}
-	_, err := unix.SendmsgN(fd, data(m), controls(m), to, unix.MSG_DONTWAIT)
+	_, err := unix.SendmsgN(fd, data(m), controls(m), destination(m), unix.MSG_DONTWAIT)
 	return err
+}
+
+// destination is where a datagram goes; nil: the socket is connected.
+func destination(m *message) unix.Sockaddr {
+	if m.header.Name == nil {
+		return nil
+	}
+	name := (*unix.RawSockaddrInet6)(unsafe.Pointer(m.header.Name))
+	if name.Family == unix.AF_INET {
+		in4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(m.header.Name))
+		return &unix.SockaddrInet4{Port: int(bigEndian(&in4.Port)), Addr: in4.Addr}
+	}
+	return &unix.SockaddrInet6{Port: int(bigEndian(&name.Port)), Addr: name.Addr, ZoneId: name.Scope_id}
 }
 
 func data(m *message) []byte { return unsafe.Slice(m.header.Iov.Base, int(m.header.Iov.Len)) }

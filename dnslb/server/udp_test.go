@@ -196,10 +196,42 @@ func TestFailedSendsAreCountedAndPassedOver(t *testing.T) {
 	}
 }
 
+// Errors of receiving are counted, and cost no processor if they stay.
+func TestFailedReceivesEndNothing(t *testing.T) {
+	testkit.NoLeak(t)
+	s := lonely(t, Config{NewResponder: always(echo)})
+	nobody, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A connected socket is told that nobody listens there.
+	c, err := net.DialUDP("udp4", nil, nobody.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	nobody.Close()
+	s.conn.Close()
+	s.conn, s.raw = c, mustRaw(t, c)
+	var serving sync.WaitGroup
+	serving.Go(s.serve)
+	begin, refused := time.Now(), uint64(2*patience)
+	testkit.Eventually(t, 5*time.Second, "many errors", func() bool {
+		_, _ = c.Write([]byte{1})
+		return s.stats.socketErrors.Load() >= refused
+	})
+	if took := time.Since(begin); took < errorPause*(patience-2) {
+		t.Errorf("%d errors in %v", refused, took)
+	}
+	s.stop()
+	serving.Wait()
+}
+
 // A send buffer that stays full ends neither the batch nor the socket.
 func TestFullSendBufferIsWaitedForBriefly(t *testing.T) {
 	s := lonely(t, Config{NewResponder: always(echo)})
 	a, b := stuckPair(t)
+	s.conn.Close()
 	s.conn, s.raw = a, mustRaw(t, a)
 	s.got = 3
 	for i := range s.got {
