@@ -23,7 +23,7 @@ func TestTheModelForetellsARegionThatItDoesNotKnow(t *testing.T) {
 	slices.Sort(errors)
 	median, p90 := errors[len(errors)/2], errors[len(errors)*9/10]
 	t.Logf("%d cells: median error %.1f ms, 90th percentile %.1f ms", len(errors), median, p90)
-	if len(errors) < 2400 || median > 10 || p90 > 40 {
+	if len(errors) < 2400 || median > 6.2 || p90 > 27.5 {
 		t.Errorf("%d cells: median error %.1f ms, 90th percentile %.1f ms", len(errors), median, p90)
 	}
 }

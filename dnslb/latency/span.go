@@ -65,6 +65,25 @@ func (k key) common(o key) int {
 type spans struct {
 	starts []key
 	values []int32
+	// index has, for each first 16 bits, the span that holds their first
+	// key, and one more at its end: the last span.
+	index []int32
+}
+
+// lay makes the index.
+func (s *spans) lay() {
+	if len(s.starts) == 0 {
+		return
+	}
+	s.index = make([]int32, 1<<16+1)
+	at := 0
+	for i := range 1 << 16 {
+		for at+1 < len(s.starts) && !(key{high: uint64(i) << 48}).less(s.starts[at+1]) {
+			at++
+		}
+		s.index[i] = int32(at)
+	}
+	s.index[1<<16] = int32(len(s.starts) - 1)
 }
 
 // none is the value of a span of which nothing was measured.
@@ -88,7 +107,8 @@ func (s *spans) find(k key) (value int32, length int) {
 	if len(s.starts) == 0 {
 		return none, 0
 	}
-	at, n := 0, len(s.starts) // the first begins at zero
+	at := int(s.index[k.high>>48])
+	n := int(s.index[k.high>>48+1]) - at + 1
 	for n > 1 {
 		half := n / 2
 		if !k.less(s.starts[at+half]) {
@@ -195,5 +215,6 @@ func cross(s spans, v4 bool, db *geo.Database, row func(place int, node int32) i
 			at, ok = keyOf(within.Addr()).end(within.Bits()).next()
 		}
 	}
+	out.lay()
 	return out
 }

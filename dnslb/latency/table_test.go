@@ -126,17 +126,17 @@ func TestMeasurementsRefineWhatIsExpected(t *testing.T) {
 }
 
 // randomCSV has prefixes in and about each other.
-func randomCSV(random *rand.Rand, lines int) string {
+func randomCSV(random *rand.Rand, lines, shortest int) string {
 	var b strings.Builder
 	seen := map[netip.Prefix]bool{}
 	for range lines {
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(128 + random.UintN(3)), byte(random.UintN(3)), byte(random.UintN(4)), byte(random.Uint32())}), 1+random.IntN(32))
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(24 + random.UintN(3)), byte(random.UintN(3)), byte(random.UintN(4)), byte(random.Uint32())}), shortest+random.IntN(33-shortest))
 		if random.IntN(2) == 0 {
 			b := [16]byte{0x2a, byte(random.UintN(3)), byte(random.UintN(3)), byte(random.UintN(4))}
 			if random.IntN(4) == 0 {
 				b[0] = 0
 			}
-			p = netip.PrefixFrom(netip.AddrFrom16(b), random.IntN(65))
+			p = netip.PrefixFrom(netip.AddrFrom16(b), shortest-1+random.IntN(65))
 		}
 		if p = p.Masked(); !seen[p] {
 			seen[p] = true
@@ -148,8 +148,8 @@ func randomCSV(random *rand.Rand, lines int) string {
 
 func TestFindTellsTheSmallestMeasuredPrefixAndTheLargestOfTheRow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 8 {
-		table := build(t, randomCSV(random, 1+random.IntN(60)), nil)
+	for i := range 8 {
+		table := build(t, randomCSV(random, 1+random.IntN(60), 1+i%2*15), nil) // half of them leave gaps
 		for _, addr := range probes(random, table) {
 			got, within := table.Find(addr)
 			place, _ := geo.Builtin().Find(addr)
@@ -160,6 +160,11 @@ func TestFindTellsTheSmallestMeasuredPrefixAndTheLargestOfTheRow(t *testing.T) {
 			for _, other := range []netip.Addr{within.Addr(), end} {
 				if row2, within2 := table.Find(other); row2 != got || within2 != within {
 					t.Fatalf("%s is %d within %s, but %s is %d within %s", addr, got, within, other, row2, within2)
+				}
+			}
+			for _, n := range table.nodes {
+				if n.prefix.Bits() > within.Bits() && within.Contains(n.prefix.Addr()) {
+					t.Fatalf("%s: %s has the measured %s within", addr, within, n.prefix)
 				}
 			}
 			if within.Bits() > 0 && !sliced(table, within) {
