@@ -205,6 +205,12 @@ func (e *EDNS) parse(b []byte) Verdict {
 	return Usual
 }
 
+// Read reads an OPT record in wire format and tells whether it is well formed.
+func (e *EDNS) Read(record []byte) bool {
+	*e = EDNS{}
+	return e.parse(record) == Usual
+}
+
 // option reads one option. Those that are not known are ignored.
 func (e *EDNS) option(code uint16, value []byte) bool {
 	switch code {
