@@ -17,8 +17,8 @@ DNSPEERS := gdnsd=gdnsd knotd=knot $(PACKAGES)/knot-module-geoip.list=knot-modul
 # Rules with something to say also when they hold: long functions, blocks of documents that are not run.
 TOLD := TestFunctionsAreShort|TestCommandsInDocuments|TestConfigurationsInDocuments|TestExampleFiles
 
-build: ## build bin/appgw, one static binary
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/appgw ./cmd/appgw
+build: ## build bin/appgw and bin/trafficmgr, static binaries
+	for b in appgw trafficmgr; do CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/$$b ./cmd/$$b || exit 1; done
 
 run: build ## build, start the demo and print what to try
 	bin/appgw demo $(RUNFLAGS)

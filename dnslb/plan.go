@@ -17,6 +17,19 @@ const (
 	families
 )
 
+// FamilyOf is the family of a record type.
+func FamilyOf(qtype uint16) Family {
+	switch qtype {
+	case 1:
+		return A
+	case 28:
+		return AAAA
+	case 64, 65: // SVCB, HTTPS
+		return Service
+	}
+	return Other
+}
+
 // plan is a profile under what is known at one moment. It does not change.
 type plan struct {
 	state   ProfileState

@@ -170,19 +170,6 @@ func (r *Responder) negative(z *zone.Zone, rcode int, ttl uint32) {
 	p.authority = append(p.authority, wire.Record{Name: z.Origin, Type: typeSOA, TTL: ttl, Data: z.Negative.Data[0]})
 }
 
-// family is the one of a type.
-func family(qtype uint16) dnslb.Family {
-	switch qtype {
-	case typeA:
-		return dnslb.A
-	case typeAAAA:
-		return dnslb.AAAA
-	case typeSVCB, typeHTTPS:
-		return dnslb.Service
-	}
-	return dnslb.Other
-}
-
 // direct answers from a profile.
 func (r *Responder) direct(f zone.Found, at, q *wire.Query, client netip.Addr) {
 	n, p := f.Node, &r.reply
@@ -195,7 +182,7 @@ func (r *Responder) direct(f zone.Found, at, q *wire.Query, client netip.Addr) {
 		r.client = n.Profile.Locate(client)
 		p.scope = r.client.Bits
 	}
-	r.snapshot.Answer(n.Profile, family(q.Type), &r.client, r.random, &r.answer)
+	r.snapshot.Answer(n.Profile, dnslb.FamilyOf(q.Type), &r.client, r.random, &r.answer)
 	for _, e := range r.answer.Endpoints {
 		if !r.endpoint(e, owner(at, q), q.Type) {
 			break

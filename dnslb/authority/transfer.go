@@ -122,7 +122,7 @@ func (r *Responder) directed(n *zone.Node) (list []dns.RR) {
 		r.reply.reset()
 		r.packed = r.packed[:0]
 		r.client = dnslb.Client{}
-		r.snapshot.Answer(n.Profile, family(t), &r.client, r.random, &r.answer)
+		r.snapshot.Answer(n.Profile, dnslb.FamilyOf(t), &r.client, r.random, &r.answer)
 		for _, e := range r.answer.Endpoints {
 			if !r.endpoint(e, n.Name, t) {
 				return rrs(r.reply.answers, "") // a CNAME is the same for every type

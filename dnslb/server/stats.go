@@ -92,3 +92,18 @@ func (c *counters) addTo(s *TransportStats) {
 	s.Evicted += c.evicted.Load()
 	s.TimedOut += c.timedOut.Load()
 }
+
+// Add adds the stats of another socket of the transport.
+func (s *TransportStats) Add(t TransportStats) {
+	s.Queries += t.Queries
+	s.Responses += t.Responses
+	for i := range s.Dropped {
+		s.Dropped[i] += t.Dropped[i]
+	}
+	s.SocketErrors += t.SocketErrors
+	s.Connections += t.Connections
+	s.Accepted += t.Accepted
+	s.Refused += t.Refused
+	s.Evicted += t.Evicted
+	s.TimedOut += t.TimedOut
+}

@@ -36,6 +36,9 @@ type Zone struct {
 	SOA      *RRset
 }
 
+// Serial is the number of the zone's SOA record.
+func (z *Zone) Serial() uint32 { return z.SOA.RRs[0].(*dns.SOA).Serial }
+
 // Node is a name.
 type Node struct {
 	Name []byte // lower case, wire format

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+
+	"gatehouse/config"
+	"gatehouse/dnslb/server"
+	"gatehouse/internal/command"
+)
+
+// doorKey is an address and what is spoken there.
+type doorKey struct {
+	address  netip.AddrPort
+	protocol config.DNSProtocol
+	path     string // of doh
+}
+
+func (k doorKey) String() string { return fmt.Sprintf("%s/%s", k.address, protocolName(k.protocol)) }
+
+func protocolName(p config.DNSProtocol) string {
+	switch p {
+	case config.DNSOverUDP:
+		return "udp"
+	case config.DNSOverTCP:
+		return "tcp"
+	case config.DNSOverTLS:
+		return "dot"
+	}
+	return "doh"
+}
+
+// door is a listener. It lives as long as configurations have it, and what
+// they say of its certificates is asked at each handshake.
+type door struct {
+	doorKey
+	tls    atomic.Pointer[tls.Config]
+	dns    *server.Server
+	cancel context.CancelFunc
+}
+
+// listen binds the addresses that are new and takes over the others.
+func (b *build) listen(ctx context.Context) {
+	for i, l := range b.conf.Listen {
+		for _, p := range l.Protocols {
+			key := doorKey{address: l.Address, protocol: p}
+			if p == config.DNSOverHTTPS {
+				key.path = l.Path
+			}
+			b.open(ctx, i, key)
+		}
+	}
+}
+
+// open takes a door over, or binds it.
+func (b *build) open(ctx context.Context, i int, key doorKey) {
+	d := b.prev.listening[key]
+	isNew := d == nil
+	if isNew {
+		d = &door{doorKey: key}
+	}
+	var conf *tls.Config
+	switch key.protocol {
+	case config.DNSOverTLS:
+		conf = b.tlsConfig(i, "dot")
+	case config.DNSOverHTTPS:
+		b.fail(listenName(i)+".protocols", errors.New("doh is not available in this version; dot is"))
+		return
+	}
+	b.next.listening[key] = d
+	if !isNew {
+		b.next.renew = append(b.next.renew, func() { d.tls.Store(conf) })
+		return
+	}
+	d.tls.Store(conf)
+	if err := b.bind(ctx, d); err != nil {
+		b.fail(listenName(i)+".address", command.ListenError(err))
+		return
+	}
+	b.undo = append(b.undo, d.close)
+}
+
+// bind opens the sockets of a door.
+func (b *build) bind(ctx context.Context, d *door) (err error) {
+	a := b.app
+	limits := b.conf.Limits
+	limits.UDPSize = 4096 // the view's limit counts, which may change
+	c := server.Config{NewResponder: a.authority.NewStreamResponder, Limits: limits, Connections: a.bounds, Drain: b.conf.Drain, Log: a.log,
+		ListenPacket: a.listenPacket, Listen: a.listenStream}
+	switch d.protocol {
+	case config.DNSOverUDP:
+		c.Transports, c.NewResponder = []server.Transport{server.UDP}, a.authority.NewResponder
+	case config.DNSOverTCP:
+		c.Transports = []server.Transport{server.TCP}
+	case config.DNSOverTLS:
+		c.Transports, c.TLS = []server.Transport{server.TLS}, d.tlsConfig("dot")
+	}
+	d.dns, err = server.Listen(ctx, d.address, c)
+	return err
+}
+
+// tlsConfig asks for the certificates of the moment at each handshake.
+func (d *door) tlsConfig(protos ...string) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protos,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return d.tls.Load(), nil }}
+}
+
+func (a *app) listenStream(ctx context.Context, lc *net.ListenConfig, network, address string) (net.Listener, error) {
+	return a.upgrader.Listen(ctx, lc, network, address)
+}
+
+func (a *app) listenPacket(ctx context.Context, lc *net.ListenConfig, network, address string) (net.PacketConn, error) {
+	return a.upgrader.ListenPacket(ctx, lc, network, address)
+}
+
+// start runs a door that is new.
+func (a *app) start(d *door) {
+	if d.cancel != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	d.cancel = cancel
+	a.leaving.Add(1)
+	go func() {
+		defer a.leaving.Done()
+		if err := d.dns.Run(ctx); err != nil {
+			a.log.Error("listener ended", "address", d.String(), "error", err)
+		}
+	}()
+	a.log.Info("listening", "address", d.String())
+}
+
+// stop ends a door that runs, after what it has in hand.
+func (d *door) stop() { d.cancel() }
+
+// close closes a door that was never started.
+func (d *door) close() {
+	if d.dns != nil {
+		d.dns.Close()
+	}
+}
