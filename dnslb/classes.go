@@ -21,9 +21,6 @@ type classes struct {
 	order [][][]latency.Region
 }
 
-// count is how many classes there are.
-func (c *classes) count() int { return max(len(c.codes), len(c.order)) }
-
 // placeClasses divides places by which of the codes hold them.
 func (d *Director) placeClasses(mapped map[string]int) *classes {
 	key := signature(slices.Sorted(maps.Keys(mapped)))
