@@ -139,7 +139,7 @@ func BenchmarkUDPAnswer(b *testing.B) {
 // BenchmarkTCPPipelined has 16 queries under way on one connection.
 func BenchmarkTCPPipelined(b *testing.B) {
 	testkit.NoLeak(b)
-	c := onTCP(always(fixed), withDefaults(Config{}.Limits))
+	c := onTCP(always(fixed), Defaults(Config{}.Limits))
 	c.Limits.TCPQueries = 1 << 30
 	s := start(b, "127.0.0.1:0", c)
 	conn := dial(b, "tcp", s.Addr(TCP))

@@ -47,7 +47,7 @@ func newConn(s *streams, raw net.Conn) *conn {
 	c.peer.Transport = s.transport
 	c.peer.Addr = boundTo(raw.RemoteAddr())
 	c.peer.Local = boundTo(raw.LocalAddr()).Addr()
-	c.client = clientOf(c.peer.Addr.Addr())
+	c.owner, c.client = c, clientOf(c.peer.Addr.Addr())
 	if s.tls != nil {
 		c.rw = tls.Server(raw, s.tls)
 	}
@@ -107,7 +107,7 @@ func (c *conn) work() bool {
 		if !w.answerAll() {
 			return false
 		}
-		if !c.streams.bounds.wait(c) {
+		if !c.streams.bounds.wait(&c.place) {
 			return false
 		}
 		if w.in.empty() {
@@ -127,7 +127,7 @@ func (c *conn) await(in *inbox) bool {
 			return false
 		}
 	}
-	return c.streams.bounds.begin(c)
+	return c.streams.bounds.begin(&c.place)
 }
 
 // expectWithin is how long reads may take. TLS may have to write meanwhile.

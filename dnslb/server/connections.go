@@ -7,27 +7,32 @@ import (
 	"gatehouse/config"
 )
 
-// Connections bounds the TCP and TLS connections of all Servers that share it,
-// and knows which of them wait for their client, the longest first.
+// Connections bounds the connections of all Servers that share it, and of
+// those who serve others in the same way, and knows which of them wait for
+// their client, the longest first.
 //
 // A connection waits from its last answer until the next query has arrived
 // whole: one that sends a query byte by byte is no more in use than a silent
 // one.
 type Connections struct {
-	mu              sync.Mutex // guards what follows, and the list's part of each conn
+	mu              sync.Mutex // guards what follows, and the list's part of each place
 	max, perClient  int
 	open            int
 	clients         map[netip.Prefix]int
-	longest, newest *conn // the ends of the list of those that wait
+	longest, newest *place // the ends of the list of those that wait
 }
 
-// place is a conn's part of Connections.
+// place is a connection's part of Connections.
 type place struct {
+	owner          evictable
 	client         netip.Prefix
-	older, younger *conn
+	older, younger *place
 	waiting        bool // in the list
 	gone           bool // no longer counted
 }
+
+// evictable is a connection that can be ended from outside.
+type evictable interface{ evict() }
 
 // NewConnections makes the bounds TCPConnections and TCPPerClient.
 func NewConnections(l config.DNSLimits) *Connections {
@@ -38,7 +43,7 @@ func NewConnections(l config.DNSLimits) *Connections {
 
 // SetLimits changes the bounds, for connections to come.
 func (c *Connections) SetLimits(l config.DNSLimits) {
-	l = withDefaults(l)
+	l = Defaults(l)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.max, c.perClient = l.TCPConnections, l.TCPPerClient
@@ -58,13 +63,13 @@ func clientOf(a netip.Addr) netip.Prefix {
 // admit counts a new connection, which waits from now on. If there are too
 // many, the one that has waited longest has to go. It returns false if none
 // does, or if this client has enough.
-func (c *Connections) admit(n *conn) bool {
+func (c *Connections) admit(n *place) bool {
 	c.mu.Lock()
 	if c.clients[n.client] >= c.perClient {
 		c.mu.Unlock()
 		return false
 	}
-	var victim *conn
+	var victim *place
 	if c.open >= c.max {
 		if victim = c.longest; victim == nil {
 			c.mu.Unlock()
@@ -77,14 +82,14 @@ func (c *Connections) admit(n *conn) bool {
 	c.enlist(n)
 	c.mu.Unlock()
 	if victim != nil {
-		victim.evict()
+		victim.owner.evict()
 	}
 	return true
 }
 
 // wait notes that a connection has nothing to do, since now unless it waits
 // already. It returns false if the connection has been evicted.
-func (c *Connections) wait(n *conn) bool {
+func (c *Connections) wait(n *place) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !n.gone && !n.waiting {
@@ -95,7 +100,7 @@ func (c *Connections) wait(n *conn) bool {
 
 // begin notes that a connection has a query to answer. It returns false if the
 // connection has been evicted.
-func (c *Connections) begin(n *conn) bool {
+func (c *Connections) begin(n *place) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.delist(n)
@@ -103,7 +108,7 @@ func (c *Connections) begin(n *conn) bool {
 }
 
 // leave ends the counting of a connection.
-func (c *Connections) leave(n *conn) {
+func (c *Connections) leave(n *place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !n.gone {
@@ -112,7 +117,7 @@ func (c *Connections) leave(n *conn) {
 }
 
 // remove takes a connection out of the count. The caller holds mu.
-func (c *Connections) remove(n *conn) {
+func (c *Connections) remove(n *place) {
 	c.delist(n)
 	n.gone = true
 	c.open--
@@ -122,7 +127,7 @@ func (c *Connections) remove(n *conn) {
 }
 
 // enlist puts a connection at the end of those that wait. The caller holds mu.
-func (c *Connections) enlist(n *conn) {
+func (c *Connections) enlist(n *place) {
 	n.waiting, n.older, n.younger = true, c.newest, nil
 	if c.newest == nil {
 		c.longest = n
@@ -133,7 +138,7 @@ func (c *Connections) enlist(n *conn) {
 }
 
 // delist takes a connection out of those that wait. The caller holds mu.
-func (c *Connections) delist(n *conn) {
+func (c *Connections) delist(n *place) {
 	if !n.waiting {
 		return
 	}

@@ -100,7 +100,7 @@ func (c *Config) complete() error {
 	if c.NewResponder == nil {
 		return errors.New("no responder")
 	}
-	c.Limits = withDefaults(c.Limits)
+	c.Limits = Defaults(c.Limits)
 	if len(c.Transports) == 0 {
 		c.Transports = []Transport{UDP, TCP}
 	}
@@ -143,8 +143,8 @@ func listen(ctx context.Context, lc *net.ListenConfig, network, address string) 
 	return lc.Listen(ctx, network, address)
 }
 
-// withDefaults fills in what is not set.
-func withDefaults(l config.DNSLimits) config.DNSLimits {
+// Defaults fills in what is not set; see Config.Limits.
+func Defaults(l config.DNSLimits) config.DNSLimits {
 	set := func(n *int, d int) {
 		if *n <= 0 {
 			*n = d

@@ -421,12 +421,12 @@ func TestDropsHaveNames(t *testing.T) {
 }
 
 func TestLimitsHaveDefaults(t *testing.T) {
-	got := withDefaults(config.DNSLimits{UDPSize: 100_000})
+	got := Defaults(config.DNSLimits{UDPSize: 100_000})
 	want := config.DNSLimits{UDPSize: 4096, TCPConnections: 1000, TCPPerClient: 100, TCPIdle: 10 * time.Second, TCPQueries: 10000, WaitingForWriting: 65536}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := withDefaults(config.DNSLimits{}); got.UDPSize != 1232 {
+	if got := Defaults(config.DNSLimits{}); got.UDPSize != 1232 {
 		t.Errorf("UDP size %d", got.UDPSize)
 	}
 }

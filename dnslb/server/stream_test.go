@@ -218,7 +218,7 @@ func TestAnswersAreNotPiledUp(t *testing.T) {
 			n = max(n, k)
 		}
 	}()
-	s := &streams{limits: withDefaults(config.DNSLimits{WaitingForWriting: 20_000}), stats: new(counters)}
+	s := &streams{limits: Defaults(config.DNSLimits{WaitingForWriting: 20_000}), stats: new(counters)}
 	c := &conn{streams: s, raw: near, rw: near}
 	w.begin(c)
 	many := framed(bytes.Split(bytes.Repeat(append(query(1, headerSize), '|'), 100), []byte("|"))[:100]...)
@@ -342,7 +342,7 @@ func TestConnectionsAreCountedByNetwork(t *testing.T) {
 
 func TestLimitsOfConnectionsCanChange(t *testing.T) {
 	b := NewConnections(config.DNSLimits{TCPConnections: 1, TCPPerClient: 1})
-	first, second := &conn{}, &conn{}
+	first, second := &place{}, &place{}
 	if !b.admit(first) || b.admit(second) {
 		t.Fatal("one connection is not the bound")
 	}

@@ -58,7 +58,7 @@ func (s *streams) accept() {
 // take serves a new connection if there may be one more.
 func (s *streams) take(raw net.Conn) {
 	c := newConn(s, raw)
-	if !s.bounds.admit(c) {
+	if !s.bounds.admit(&c.place) {
 		s.stats.refused.Add(1)
 		raw.Close()
 		return
@@ -76,7 +76,7 @@ func (s *streams) take(raw net.Conn) {
 
 // forget ends the counting of a connection that is closed.
 func (s *streams) forget(c *conn) {
-	s.bounds.leave(c)
+	s.bounds.leave(&c.place)
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()
