@@ -1,0 +1,337 @@
+package doh
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/config"
+	"gatehouse/dnslb/server"
+	"gatehouse/internal/testkit"
+
+	"github.com/miekg/dns"
+)
+
+// limits are for tests that wait for them.
+var limits = config.DNSLimits{TCPIdle: 300 * time.Millisecond}
+
+// waiter is a Responder that waits for leave, after it has said so to enter,
+// with queries of 99 bytes.
+type waiter struct{ enter, leave chan struct{} }
+
+func newWaiter() *waiter { return &waiter{make(chan struct{}, 100), make(chan struct{})} }
+
+func (w *waiter) Respond(out, q []byte, from *server.Peer) []byte {
+	if len(q) == 99 {
+		w.enter <- struct{}{}
+		<-w.leave
+	}
+	return echo(out, q, from)
+}
+
+func (w *waiter) new() server.Responder { return w }
+
+// ask sends a query over a connection and reads the answer.
+func ask(t testing.TB, c net.Conn, q []byte) *http.Response {
+	t.Helper()
+	if _, err := c.Write(asked(q)); err != nil {
+		t.Fatal(err)
+	}
+	return answered(t, c)
+}
+
+func answered(t testing.TB, c net.Conn) *http.Response {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode == 200 && (len(body) < 12 || body[2]&0x80 == 0) {
+		t.Fatalf("%s, %x, %v", resp.Status, body, err)
+	}
+	return resp
+}
+
+// wantEnd reads until the server closes a connection, which it has to do by
+// itself.
+func wantEnd(t testing.TB, c net.Conn) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, err := io.Copy(io.Discard, c)
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		t.Error("the connection was not closed")
+	}
+}
+
+// raw opens a TCP connection without TLS.
+func (s *site) raw(t testing.TB) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addr(server.HTTPS).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestConnectionsMakeRoomUnlessInUse(t *testing.T) {
+	testkit.NoLeak(t)
+	w := newWaiter()
+	shared := server.NewConnections(config.DNSLimits{TCPConnections: 2, TCPPerClient: 9})
+	one := start(t, Config{NewResponder: w.new, Connections: shared})
+	two := start(t, Config{NewResponder: w.new, Connections: shared})
+	a, b := one.dial(t), two.dial(t)
+	ask(t, a, query(20))
+	ask(t, b, query(20))
+	ask(t, a, query(20)) // b waits for longest now
+	if _, err := b.Write(asked(query(20))[:30]); err != nil {
+		t.Fatal(err) // which part of a request does not change
+	}
+	c := one.dial(t)
+	wantEnd(t, b)
+	counts(t, two, "the eviction", func(st Stats) bool { return st.HTTPS.Evicted == 1 && st.HTTPS.Connections == 0 })
+
+	for _, x := range []net.Conn{a, c} {
+		if _, err := x.Write(asked(query(99))); err != nil {
+			t.Fatal(err)
+		}
+		<-w.enter
+	}
+	wantEnd(t, two.raw(t))
+	counts(t, two, "the refusal", func(st Stats) bool { return st.HTTPS.Refused == 1 && st.HTTPS.Accepted == 1 })
+	close(w.leave)
+	answered(t, a)
+	answered(t, c)
+	ask(t, two.dial(t), query(20)) // in the room of one that waits again
+	counts(t, one, "another eviction", func(st Stats) bool { return st.HTTPS.Evicted == 1 && st.HTTPS.Connections == 1 })
+}
+
+func TestOneClientHasItsShare(t *testing.T) {
+	testkit.NoLeak(t)
+	s := start(t, Config{NewResponder: always(echo), Limits: config.DNSLimits{TCPPerClient: 1}})
+	a := s.dial(t)
+	ask(t, a, query(20))
+	wantEnd(t, s.raw(t))
+	a.Close()
+	counts(t, s, "the end of the first", func(st Stats) bool { return st.HTTPS.Connections == 0 && st.HTTPS.Refused == 1 })
+	ask(t, s.dial(t), query(20))
+}
+
+func TestSlowClientsAreCut(t *testing.T) {
+	testkit.NoLeak(t)
+	s := start(t, Config{NewResponder: always(echo), Limits: limits})
+	silent, header, idle, body := s.raw(t), s.dial(t), s.dial(t), s.dial(t)
+	ask(t, idle, query(20))
+	ask(t, body, query(20))
+	if _, err := body.Write(asked(query(20))[:120]); err != nil { // all but the last bytes
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var trickle sync.WaitGroup
+	trickle.Go(func() { // each byte in time, but not all of them
+		for _, p := range asked(query(20)) {
+			if _, err := header.Write([]byte{p}); err != nil {
+				return
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+	if resp := answered(t, body); resp.StatusCode != 408 {
+		t.Errorf("half a body: %s", resp.Status)
+	}
+	for _, c := range []net.Conn{silent, header, idle, body} {
+		wantEnd(t, c)
+	}
+	close(stop)
+	trickle.Wait()
+	counts(t, s, "no connections", func(st Stats) bool { return st.HTTPS.Connections == 0 && st.Refused[RefusedSlow] == 1 })
+}
+
+func TestSlowBodiesOverHTTP2(t *testing.T) {
+	testkit.NoLeak(t)
+	s := start(t, Config{NewResponder: always(echo), Limits: limits})
+	r, w := io.Pipe()
+	defer w.Close()
+	go func() { _, _ = w.Write(query(20)) }()
+	req, _ := http.NewRequest(http.MethodPost, s.url("/dns-query"), r)
+	req.Header.Set("Content-Type", mediaType)
+	if resp, _ := do(t, s.client(t, 2), req); resp.StatusCode != 408 {
+		t.Errorf("got %s", resp.Status)
+	}
+}
+
+func TestConnectionsHaveSoManyQueries(t *testing.T) {
+	testkit.NoLeak(t)
+	for version := 1; version <= 2; version++ {
+		s := start(t, Config{NewResponder: always(echo), Limits: config.DNSLimits{TCPQueries: 3}})
+		c := s.client(t, version)
+		for range 7 {
+			if resp, _ := do(t, c, post(s, query(20))); resp.StatusCode != 200 {
+				t.Errorf("HTTP/%d: %s", version, resp.Status)
+			}
+			time.Sleep(5 * time.Millisecond) // for a GOAWAY to come before the next one leaves
+		}
+		counts(t, s, "the connections", func(st Stats) bool { return st.HTTPS.Accepted == 3 && st.HTTPS.Responses == 7 })
+	}
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	testkit.NoLeak(t)
+	w := newWaiter()
+	var mu sync.Mutex
+	at := map[netip.AddrPort]int{} // queries in hand by connection
+	most := 0
+	s := start(t, Config{Limits: config.DNSLimits{WaitingForWriting: 2 * streamBytes},
+		NewResponder: always(func(out, q []byte, from *server.Peer) []byte {
+			mu.Lock()
+			at[from.Addr]++
+			most = max(most, at[from.Addr])
+			mu.Unlock()
+			return w.Respond(out, q, from)
+		})})
+	c := s.client(t, 2) // which opens another connection for what one does not take
+	do(t, c, post(s, query(20)))
+	clear(at)
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() {
+			resp, err := c.Do(post(s, query(99)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp.Body.Close()
+		})
+	}
+	for range 6 {
+		<-w.enter
+	}
+	close(w.leave)
+	all.Wait()
+	if most != 2 || len(at) < 3 {
+		t.Errorf("%d at once on one connection, %d connections", most, len(at))
+	}
+}
+
+func TestStopFinishesWhatIsInHand(t *testing.T) {
+	testkit.NoLeak(t)
+	for version := 1; version <= 2; version++ {
+		w := newWaiter()
+		s := start(t, Config{NewResponder: w.new})
+		s.raw(t) // never says anything, and is not waited for
+		status := make(chan string, 1)
+		c := s.client(t, version)
+		go func() {
+			resp, err := c.Do(post(s, query(99)))
+			if err != nil {
+				status <- err.Error()
+				return
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			status <- fmt.Sprint(resp.StatusCode, bytes.Equal(body, echo(nil, query(99), nil)))
+		}()
+		<-w.enter
+		stopped := make(chan struct{})
+		go func() { s.stop(); close(stopped) }()
+		testkit.Eventually(t, 5*time.Second, "the socket to close", func() bool {
+			c, err := net.Dial("tcp", s.Addr(server.HTTPS).String())
+			if err == nil {
+				c.Close()
+			}
+			return err != nil
+		})
+		select {
+		case <-stopped:
+			t.Error("Run did not wait for the query in hand")
+		case <-time.After(50 * time.Millisecond):
+		}
+		close(w.leave)
+		if got := <-status; got != "200 true" {
+			t.Errorf("HTTP/%d: %s", version, got)
+		}
+		select {
+		case <-stopped:
+		case <-time.After(3 * time.Second):
+			t.Errorf("HTTP/%d: Run goes on", version)
+		}
+		if err := s.Run(context.Background()); err == nil {
+			t.Error("it ran twice")
+		}
+	}
+}
+
+func TestDrainIsNoLonger(t *testing.T) {
+	testkit.NoLeak(t)
+	s := start(t, Config{NewResponder: always(echo), Drain: 100 * time.Millisecond})
+	c := s.dial(t)
+	ask(t, c, query(20))
+	if _, err := c.Write(asked(query(20))[:120]); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond) // so that it has come
+	began := time.Now()
+	s.stop()
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("stopped after %v", d)
+	}
+	wantEnd(t, c)
+	if n := s.Stats().HTTPS.Connections; n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+}
+
+func TestHandoverKeepsConnections(t *testing.T) {
+	testkit.NoLeak(t)
+	var below net.Listener
+	s := start(t, Config{NewResponder: always(echo),
+		Listen: func(ctx context.Context, lc *net.ListenConfig, network, address string) (l net.Listener, err error) {
+			below, err = lc.Listen(ctx, network, address)
+			return below, err
+		}})
+	c := s.dial(t)
+	ask(t, c, query(20))
+	below.Close() // as package daemon does once the newer process is ready
+	time.Sleep(20 * time.Millisecond)
+	ask(t, c, query(20))
+}
+
+func TestPathAndFreshnessOfAnswers(t *testing.T) {
+	testkit.NoLeak(t)
+	msg := reply(t, dns.RcodeSuccess, []string{"www.example. 300 IN A 192.0.2.1"}, nil)
+	s := start(t, Config{Path: "/q", NewResponder: always(func(out, _ []byte, _ *server.Peer) []byte { return append(out, msg...) })})
+	r := get(s, query(20))
+	r.URL.Path = "/q"
+	resp, body := do(t, s.client(t, 2), r)
+	if got := resp.Header.Get("Cache-Control"); got != "private, max-age=300" || !bytes.Equal(body, msg) {
+		t.Errorf("%s, %q, %x", resp.Status, got, body)
+	}
+	if resp, _ := do(t, s.client(t, 2), get(s, query(20))); resp.StatusCode != 404 {
+		t.Errorf("at the usual path: %s", resp.Status)
+	}
+}
+
+func TestHeadersAreBounded(t *testing.T) {
+	testkit.NoLeak(t)
+	s := start(t, Config{NewResponder: always(echo)})
+	if resp, _ := do(t, s.client(t, 1), get(s, query(30_000))); resp.StatusCode != 431 {
+		t.Errorf("HTTP/1: %s", resp.Status)
+	}
+	if resp, err := s.client(t, 2).Do(get(s, query(30_000))); err == nil { // the settings keep the client from it
+		t.Errorf("HTTP/2: %s", resp.Status)
+		resp.Body.Close()
+	}
+}
