@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -333,5 +334,65 @@ func TestHeadersAreBounded(t *testing.T) {
 	if resp, err := s.client(t, 2).Do(get(s, query(30_000))); err == nil { // the settings keep the client from it
 		t.Errorf("HTTP/2: %s", resp.Status)
 		resp.Body.Close()
+	}
+}
+
+func TestClientsThatDoNotReadAreCut(t *testing.T) {
+	testkit.NoLeak(t)
+	s := start(t, Config{Limits: limits, NewResponder: always(func(out, q []byte, _ *server.Peer) []byte {
+		return append(out, make([]byte, 60_000)...)
+	})})
+	c := s.dial(t)
+	go func() { // as much as will go
+		for range 1000 {
+			if _, err := c.Write(asked(query(20))); err != nil {
+				return
+			}
+		}
+	}()
+	counts(t, s, "the end", func(st Stats) bool { return st.HTTPS.Connections == 0 && st.HTTPS.Responses > 0 })
+	if n := s.Stats().HTTPS.Responses; n > 900 {
+		t.Errorf("%d answers fit between the two", n)
+	}
+}
+
+// A Responder is never asked once Run has returned, and none is still at work.
+func TestStopWaitsForResponders(t *testing.T) {
+	testkit.NoLeak(t)
+	for version := 1; version <= 2; version++ {
+		w := newWaiter()
+		s := start(t, Config{NewResponder: w.new, Drain: 20 * time.Millisecond})
+		c := s.client(t, version)
+		cut := make(chan error, 1)
+		go func() {
+			resp, err := c.Do(post(s, query(99)))
+			if err == nil {
+				resp.Body.Close()
+			}
+			cut <- err
+		}()
+		<-w.enter
+		stopped := make(chan struct{})
+		go func() { s.stop(); close(stopped) }()
+		if err := <-cut; err == nil {
+			t.Errorf("HTTP/%d: answered after the time to drain", version)
+		}
+		select {
+		case <-stopped:
+			t.Errorf("HTTP/%d: Run returned with a Responder at work", version)
+		case <-time.After(50 * time.Millisecond):
+		}
+		close(w.leave)
+		<-stopped
+	}
+}
+
+func TestTimesFollowTheIdleTime(t *testing.T) {
+	for idle, want := range map[time.Duration]time.Duration{time.Second: time.Second, time.Minute: requestTime} {
+		c := Config{Limits: config.DNSLimits{TCPIdle: idle}, Log: slog.New(slog.DiscardHandler)}
+		s := c.httpServer(nil, nil)
+		if s.IdleTimeout != idle || s.ReadTimeout != want || s.ReadHeaderTimeout != want || s.WriteTimeout != 2*want {
+			t.Errorf("idle %v: %v idle, %v and %v to read, %v to write", idle, s.IdleTimeout, s.ReadTimeout, s.ReadHeaderTimeout, s.WriteTimeout)
+		}
 	}
 }
