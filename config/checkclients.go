@@ -51,15 +51,7 @@ func (c *tmChecker) checkCodes(at string, p *Profile, i int, owner map[string]in
 
 // checkSubnets checks who gets the clients of which addresses.
 func (c *tmChecker) checkSubnets(path string, p *Profile) {
-	switch p.Routing {
-	case RoutePriority, RouteWeighted, RouteMultiValue:
-		for i, e := range p.Endpoints {
-			if at := fmt.Sprintf("%s[%d].subnets", path, i); len(e.Subnets) > 0 {
-				c.errorf(at, "routing: %s does not look at subnets; remove them, or use performance, geographic or subnet", p.Routing)
-			}
-		}
-		return
-	case RouteSubnet:
+	if p.Routing == RouteSubnet {
 		c.checkFallback(path, p)
 	}
 	c.checkOverlaps(path, p)

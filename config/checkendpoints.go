@@ -102,28 +102,18 @@ var recordWords = [...]string{
 	RecordCNAME: "a host name, or a profile of recordType cname",
 }
 
-// checkPriorities refuses a priority that is there twice, and in a priority
-// profile that some endpoints have one and some do not: as in Azure, where
-// the place in the list counts if none has.
+// checkPriorities refuses a priority that is there twice. Endpoints without one
+// come after all that have one.
 func (c *tmChecker) checkPriorities(path string, p *Profile) {
 	first := map[int]int{} // endpoints by the priority they give
-	var without []string
 	for i, e := range p.Endpoints {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch k, taken := first[e.Priority]; {
-		case c.failed(at) || c.failed(at+".priority"):
-		case !c.has(at + ".priority"):
-			without = append(without, at)
+		case c.failed(at) || c.failed(at+".priority") || !c.has(at+".priority"):
 		case taken:
 			c.errorf(at+".priority", "priority %d is already that of endpoint %s; each needs its own", e.Priority, quote(p.Endpoints[k].Name))
 		default:
 			first[e.Priority] = i
 		}
-	}
-	if p.Routing != RoutePriority || len(first) == 0 {
-		return
-	}
-	for _, at := range without {
-		c.errorf(at, "has no priority, while other endpoints have; give it to all, or to none: then the place in the list counts")
 	}
 }

@@ -182,7 +182,7 @@ func (c *tmChecker) checkProfile(path string, p *Profile) {
 	if p.DegradedTTL > p.TTL && !c.failed(path+".ttl") {
 		c.errorf(path+".degradedTTL", "%s is more than ttl, %s; it can only shorten it", short(p.DegradedTTL), short(p.TTL))
 	}
-	if p.RecordType == RecordCNAME && (p.Routing == RouteMultiValue || p.Flatten || p.Name == "@") {
+	if p.RecordType == RecordCNAME && (p.Routing == RouteMultiValue || p.Flatten || p.Label == "@") {
 		c.errorf(path+".recordType", "answers here are addresses (multiValue, flatten and the name @ see to that); use a, aaaa or any")
 	}
 	c.checkEffect(path, p)
@@ -210,10 +210,10 @@ func (c *tmChecker) checkEffect(path string, p *Profile) {
 
 // checkProfileName checks the name that the profile has in DNS.
 func (c *tmChecker) checkProfileName(path string, p *Profile) {
-	if p.Name == "@" && p.Zone == "" && !c.failed(path+".zone") {
+	if p.Label == "@" && p.Zone == "" && !c.failed(path+".zone") {
 		c.errorf(path+".name", "@ is the zone itself; add zone, or choose another name")
 	}
-	if c.refer(&c.zones, path+".zone", p.Zone) < 0 || p.Name == "" || p.Name == "@" {
+	if c.refer(&c.zones, path+".zone", p.Zone) < 0 || p.Label == "" || p.Label == "@" {
 		return
 	}
 	full := fullName(p)
@@ -237,10 +237,10 @@ func (c *tmChecker) checkProfileName(path string, p *Profile) {
 // fullName is a profile's name in DNS, empty if it has none.
 func fullName(p *Profile) string {
 	switch {
-	case p.Zone == "" || p.Name == "":
+	case p.Zone == "" || p.Label == "":
 		return ""
-	case p.Name == "@":
+	case p.Label == "@":
 		return p.Zone
 	}
-	return p.Name + "." + p.Zone
+	return p.Label + "." + p.Zone
 }

@@ -26,10 +26,18 @@ func finishTrafficManager(t *TrafficManager, r *report) {
 
 func finishProfile(p *Profile) {
 	finishMonitor(&p.Monitor)
+	if p.Label == "" {
+		p.Label = p.Name
+	}
+	last := 0
+	for i := range p.Endpoints {
+		last = max(last, p.Endpoints[i].Priority)
+	}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
 		if e.Priority == 0 {
-			e.Priority = i + 1
+			last++
+			e.Priority = last
 		}
 		if e.Monitor != nil {
 			finishMonitor(e.Monitor)

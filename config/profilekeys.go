@@ -21,7 +21,8 @@ func profileObject() object[Profile] {
 		choice[RoutingMethod]{word: "subnet", v: RouteSubnet},
 	)
 	fields := []field[Profile]{
-		key("name", func(p *Profile) *string { return &p.Name }, profileName(), `A label or several under the zone, or "@" for the zone itself; unique among all profiles.`).required(),
+		key("name", func(p *Profile) *string { return &p.Name }, profileName(), `What other profiles, metrics and logs call it; unique among all profiles.`).required(),
+		key("label", func(p *Profile) *string { return &p.Label }, profileName(), `A label or several under the zone, or "@" for the zone itself; none: the name.`),
 		key("zone", func(p *Profile) *string { return &p.Zone }, lowerName(), "The zone that the name is in; none: the profile is for nesting only, and has no name in DNS."),
 		key("enabled", func(p *Profile) *bool { return &p.Enabled }, boolean(), "Whether the profile answers.").or("true"),
 		key("routing", func(p *Profile) *RoutingMethod { return &p.Routing }, routing, "How an endpoint is chosen.").required(),
@@ -144,10 +145,10 @@ func endpointObject() object[Endpoint] {
 		key("enabled", func(e *Endpoint) *bool { return &e.Enabled }, boolean(), "Whether it is there at all.").or("true"),
 		key("alwaysServe", func(e *Endpoint) *bool { return &e.AlwaysServe }, boolean(), "Never probed and always taken to be well; not with profile.").or("false"),
 		key("weight", func(e *Endpoint) *int { return &e.Weight }, integer(1, 1000), "Its share, relative to the others, in a weighted profile.").or("1"),
-		key("priority", func(e *Endpoint) *int { return &e.Priority }, integer(1, 1000), "1 comes first, unique in the profile; all endpoints have it or none, and then it is the place in the list, from 1."),
+		key("priority", func(e *Endpoint) *int { return &e.Priority }, integer(1, 1000), "1 comes first, unique in the profile; endpoints without one come after those that have one, in the order of the list."),
 		key("location", func(e *Endpoint) *string { return &e.Location }, azureLocation(), "The Azure region that it is in or near, such as West Europe or westeurope; a performance profile needs one."),
 		key("geo", func(e *Endpoint) *[]string { return &e.Geo }, listOf(geoCode(), 0), "Regions whose clients it is for, in a geographic profile: WORLD, GEO-EU, DE, US-CA."),
-		key("subnets", func(e *Endpoint) *[]AddressRange { return &e.Subnets }, listOf(addressRange(), 0), "Clients that it is for whatever the method says, in performance and geographic profiles, or by the method of subnet ones, where an endpoint without any takes all others."),
+		key("subnets", func(e *Endpoint) *[]AddressRange { return &e.Subnets }, listOf(addressRange(), 0), "Clients that it is for whatever the method says, while it is well; the method of subnet profiles, where an endpoint without any takes all others."),
 		key("minChildEndpoints", func(e *Endpoint) *int { return &e.MinChildEndpoints }, integer(1, maxEndpoints), "How many endpoints of the nested profile must be well.").or("1"),
 		key("minChildIPv4", func(e *Endpoint) *int { return &e.MinChildIPv4 }, integer(0, maxEndpoints), "How many of them with an IPv4 address; at most minChildEndpoints.").or("0"),
 		key("minChildIPv6", func(e *Endpoint) *int { return &e.MinChildIPv6 }, integer(0, maxEndpoints), "How many of them with an IPv6 address; at most minChildEndpoints.").or("0"),

@@ -333,7 +333,6 @@ profiles:
   - {name: c, target: 10.0.0.3}
 `, want: []string{
 		`t.yaml:8: profiles[0].endpoints[1].priority: priority 1 is already that of endpoint "a"; each needs its own`,
-		`t.yaml:9: profiles[0].endpoints[2]: has no priority, while other endpoints have; give it to all, or to none: then the place in the list counts`,
 	}},
 	{name: "priorities of another method", text: `zones: [{name: tm.example, nameServers: [ns1.tm.example]}]
 profiles:
@@ -429,16 +428,6 @@ profiles:
 		`t.yaml:10: profiles[0].endpoints[3]: has no subnets, nor has endpoint "c"; one endpoint can take all other clients`,
 		`t.yaml:11: profiles[0].endpoints[4].subnets[0]: 10.0.0.9 overlaps with 10.0.0.0-10.255.255.255 of endpoint "a"; a client leads to one endpoint`,
 		`t.yaml:12: profiles[0].endpoints[5].subnets[0]: 2001:db8::9 overlaps with 2001:db8::-2001:db8::9 of endpoint "e"; a client leads to one endpoint`,
-	}},
-	{name: "subnets that the method does not look at", text: `zones: [{name: tm.example, nameServers: [ns1.tm.example]}]
-profiles:
-- name: www
-  zone: tm.example
-  routing: multiValue
-  endpoints:
-  - {name: a, target: 10.0.0.1, subnets: [10.0.0.0/8]}
-`, want: []string{
-		`t.yaml:7: profiles[0].endpoints[0].subnets: routing: multiValue does not look at subnets; remove them, or use performance, geographic or subnet`,
 	}},
 	{name: "nesting in multiValue", text: `zones: [{name: tm.example, nameServers: [ns1.tm.example]}]
 profiles:

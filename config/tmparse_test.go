@@ -85,7 +85,7 @@ func TestDefaultsOfATrafficManager(t *testing.T) {
 		Limits:     DNSLimits{UDPSize: 1232, TCPConnections: 1000, TCPPerClient: 50, TCPIdle: 10 * time.Second, TCPQueries: 10000, WaitingForWriting: 256 << 10},
 		QueryLog:   QueryLog{Sample: 1},
 		Profiles: []Profile{{
-			Name: "www", Zone: "tm.example", Enabled: true, Routing: RoutePriority, TTL: 30 * time.Second, DegradedTTL: 30 * time.Second, MaxReturn: 2, StickyIPv4: 24, StickyIPv6: 56,
+			Name: "www", Label: "www", Zone: "tm.example", Enabled: true, Routing: RoutePriority, TTL: 30 * time.Second, DegradedTTL: 30 * time.Second, MaxReturn: 2, StickyIPv4: 24, StickyIPv6: 56,
 			Monitor: Monitor{Protocol: MonitorHTTP, Port: 80, Path: "/", Interval: 30 * time.Second, Timeout: 10 * time.Second, ToleratedFailures: 3, Successes: 2, ExpectedStatus: []StatusRange{{200, 200}}},
 			Endpoints: []Endpoint{
 				{Name: "west", Address: netip.MustParseAddr("203.0.113.10"), Enabled: true, Weight: 1, Priority: 1, MinChildEndpoints: 1},
@@ -147,7 +147,7 @@ func TestEveryKeyOfAProfile(t *testing.T) {
 	same(t, "an IPv4 address in IPv6", p.Endpoints[1].Address, ip("192.0.2.1"))
 	p.Monitor, p.Endpoints = Monitor{}, nil
 	same(t, "profile", p, Profile{
-		Name: "www", Zone: "tm.example", Routing: RouteGeographic, MaxReturn: 2, RecordType: RecordA, LateMatch: true, StickyIPv4: 24, StickyIPv6: 56,
+		Name: "www", Label: "www", Zone: "tm.example", Routing: RouteGeographic, MaxReturn: 2, RecordType: RecordA, LateMatch: true, StickyIPv4: 24, StickyIPv6: 56,
 		NXDomain: true, OnUnhealthy: UnhealthyNoData, Flatten: true, Pos: Pos{22, 5},
 	})
 
@@ -289,5 +289,29 @@ func TestRoutingMethodsAreWrittenAsTheyAreRead(t *testing.T) {
 	}
 	if !slices.Equal(got, words) {
 		t.Errorf("%v, the table has %v", got, words)
+	}
+}
+
+// What interface documents promise: endpoints without a priority come after
+// those that have one, and any method takes subnets.
+func TestPrioritiesThatAreLeftOutComeLast(t *testing.T) {
+	conf, _, err := ParseTrafficManager("t.yaml", []byte(`zones: [{name: tm.example, nameServers: [ns1.other.example]}]
+profiles:
+- name: www
+  zone: tm.example
+  routing: priority
+  endpoints:
+  - {name: a, target: 10.0.0.1}
+  - {name: b, target: 10.0.0.2, priority: 7, subnets: [198.51.100.0/24]}
+  - {name: c, target: 10.0.0.3, priority: 2}
+  - {name: d, target: 10.0.0.4}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{8, 7, 2, 9} {
+		if got := conf.Profiles[0].Endpoints[i].Priority; got != want {
+			t.Errorf("endpoint %d has priority %d, want %d", i, got, want)
+		}
 	}
 }

@@ -165,10 +165,13 @@ type QueryLog struct {
 // Profile is a name whose answer is directed (Azure: a Traffic Manager
 // profile).
 type Profile struct {
-	// Name is a label or several under the zone, or "@" for the zone itself.
-	// A profile without a zone is for nesting only, and has no name in DNS.
+	// Name is unique; other profiles, metrics and logs know it by that.
 	Name string
-	Zone string
+	// Label is a label or several under the zone, or "@" for the zone itself:
+	// the Name unless it is set. A profile without a zone is for nesting
+	// only, and has no name in DNS.
+	Label string
+	Zone  string
 
 	Enabled bool // profileStatus
 	Routing RoutingMethod

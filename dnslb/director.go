@@ -197,7 +197,7 @@ func (d *Director) add(conf *config.Profile) error {
 		e := &Endpoint{ID: len(d.Endpoints), Name: conf.Endpoints[i].Name, Key: conf.Name + "/" + conf.Endpoints[i].Name,
 			conf: &conf.Endpoints[i], profile: p, index: i}
 		e.hash, e.host = hash(e.Key), hostWire(e.conf.Host)
-		e.flatten = e.conf.Host != "" && (conf.Flatten || conf.Name == "@" || conf.Routing == config.RouteMultiValue)
+		e.flatten = e.conf.Host != "" && (conf.Flatten || conf.Label == "@" || conf.Routing == config.RouteMultiValue)
 		d.Endpoints = append(d.Endpoints, e)
 		p.Endpoints = append(p.Endpoints, e)
 	}

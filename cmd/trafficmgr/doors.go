@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
 
 	"gatehouse/config"
+	"gatehouse/dnslb/doh"
 	"gatehouse/dnslb/server"
 	"gatehouse/internal/command"
 )
@@ -40,7 +40,8 @@ func protocolName(p config.DNSProtocol) string {
 type door struct {
 	doorKey
 	tls    atomic.Pointer[tls.Config]
-	dns    *server.Server
+	dns    *server.Server // udp, tcp, dot
+	doh    *doh.Server
 	cancel context.CancelFunc
 }
 
@@ -69,8 +70,7 @@ func (b *build) open(ctx context.Context, i int, key doorKey) {
 	case config.DNSOverTLS:
 		conf = b.tlsConfig(i, "dot")
 	case config.DNSOverHTTPS:
-		b.fail(listenName(i)+".protocols", errors.New("doh is not available in this version; dot is"))
-		return
+		conf = b.tlsConfig(i, "h2", "http/1.1")
 	}
 	b.next.listening[key] = d
 	if !isNew {
@@ -88,6 +88,11 @@ func (b *build) open(ctx context.Context, i int, key doorKey) {
 // bind opens the sockets of a door.
 func (b *build) bind(ctx context.Context, d *door) (err error) {
 	a := b.app
+	if d.protocol == config.DNSOverHTTPS {
+		d.doh, err = doh.Listen(ctx, d.address, doh.Config{NewResponder: a.authority.NewStreamResponder, TLS: d.tlsConfig("h2", "http/1.1"), Path: d.path,
+			Limits: b.conf.Limits, Connections: a.bounds, Drain: b.conf.Drain, Log: a.log, Listen: a.listenStream})
+		return err
+	}
 	limits := b.conf.Limits
 	limits.UDPSize = 4096 // the view's limit counts, which may change
 	c := server.Config{NewResponder: a.authority.NewStreamResponder, Limits: limits, Connections: a.bounds, Drain: b.conf.Drain, Log: a.log,
@@ -125,10 +130,14 @@ func (a *app) start(d *door) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
+	run := func(ctx context.Context) error { return d.dns.Run(ctx) }
+	if d.doh != nil {
+		run = d.doh.Run
+	}
 	a.leaving.Add(1)
 	go func() {
 		defer a.leaving.Done()
-		if err := d.dns.Run(ctx); err != nil {
+		if err := run(ctx); err != nil {
 			a.log.Error("listener ended", "address", d.String(), "error", err)
 		}
 	}()
@@ -142,5 +151,8 @@ func (d *door) stop() { d.cancel() }
 func (d *door) close() {
 	if d.dns != nil {
 		d.dns.Close()
+	}
+	if d.doh != nil {
+		d.doh.Close()
 	}
 }

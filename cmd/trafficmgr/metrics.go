@@ -6,6 +6,7 @@ import (
 
 	"gatehouse/dnslb"
 	"gatehouse/dnslb/authority"
+	"gatehouse/dnslb/doh"
 	"gatehouse/dnslb/server"
 )
 
@@ -84,7 +85,7 @@ type collector struct {
 
 	queries, responses, types, profile, empty, endpoint, ecs, limited, unusual *prometheus.Desc
 	dropped, connections, refused                                              *prometheus.Desc
-	state, up, took, signatures                                                *prometheus.Desc
+	state, up, took, signatures, notQueries                                    *prometheus.Desc
 }
 
 func newCollector(a *app) *collector {
@@ -104,6 +105,7 @@ func newCollector(a *app) *collector {
 		dropped:     d("dropped_total", "Queries without a response.", "transport", "reason"),
 		connections: d("connections_open", "Connections of clients.", "transport"),
 		refused:     d("connections_refused_total", "Connections that were one too many.", "transport"),
+		notQueries:  d("https_refused_total", "HTTP requests that were no queries.", "reason"),
 		state:       d("endpoint_state", "1 for the state that an endpoint is in.", "profile", "endpoint", "state"),
 		up:          d("endpoint_up", "Whether an endpoint is served: 1 or 0 (Azure: ProbeAgentCurrentEndpointStateByProfileResourceId).", "profile", "endpoint"),
 		took:        d("probe_duration_seconds", "How long the last probe took.", "profile", "endpoint"),
@@ -183,14 +185,26 @@ func (c *collector) collectProfiles(ch chan<- prometheus.Metric, r *running, sum
 
 // collectSockets shows what became of messages before and after answering.
 func (c *collector) collectSockets(ch chan<- prometheus.Metric, r *running) {
-	var all server.Stats
+	var all struct {
+		server.Stats
+		HTTPS server.TransportStats
+	}
+	refused := map[string]uint64{}
 	for _, d := range r.listening {
+		if d.doh != nil {
+			h := d.doh.Stats()
+			all.HTTPS.Add(h.HTTPS)
+			for _, why := range doh.Refusals() {
+				refused[why.String()] += h.Refused[why]
+			}
+			continue
+		}
 		s := d.dns.Stats()
 		all.UDP.Add(s.UDP)
 		all.TCP.Add(s.TCP)
 		all.TLS.Add(s.TLS)
 	}
-	for name, s := range map[string]*server.TransportStats{"udp": &all.UDP, "tcp": &all.TCP, "dot": &all.TLS} {
+	for name, s := range map[string]*server.TransportStats{"udp": &all.UDP, "tcp": &all.TCP, "dot": &all.TLS, "doh": &all.HTTPS} {
 		for _, why := range server.Drops() {
 			ch <- prometheus.MustNewConstMetric(c.dropped, prometheus.CounterValue, float64(s.Dropped[why]), name, why.String())
 		}
@@ -198,6 +212,14 @@ func (c *collector) collectSockets(ch chan<- prometheus.Metric, r *running) {
 			ch <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(s.Connections), name)
 			ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(s.Refused), name)
 		}
+	}
+	c.collectRefusals(ch, refused)
+}
+
+// collectRefusals shows HTTP requests that were no queries.
+func (c *collector) collectRefusals(ch chan<- prometheus.Metric, refused map[string]uint64) {
+	for why, n := range refused {
+		ch <- prometheus.MustNewConstMetric(c.notQueries, prometheus.CounterValue, float64(n), why)
 	}
 }
 

@@ -92,6 +92,7 @@ func profiles() []config.Profile {
 		{Name: "weighted", Routing: config.RouteWeighted, Endpoints: []config.Endpoint{at("a", "192.0.2.1", nil), at("b", "192.0.2.2", nil)}},
 	}
 	for i := range list {
+		list[i].Label = list[i].Name
 		list[i].Zone, list[i].Enabled, list[i].TTL, list[i].DegradedTTL, list[i].Monitor = "tm.example", true, 30*time.Second, 10*time.Second, monitor
 	}
 	return list

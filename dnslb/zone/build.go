@@ -269,10 +269,10 @@ func NameOf(p *dnslb.Profile) string {
 	switch {
 	case c.Zone == "":
 		return ""
-	case c.Name == "@":
+	case c.Label == "@":
 		return dns.Fqdn(c.Zone)
 	}
-	return dns.Fqdn(c.Name + "." + c.Zone)
+	return dns.Fqdn(c.Label + "." + c.Zone)
 }
 
 // beside refuses records that cannot stand beside a profile.

@@ -47,7 +47,7 @@ func write(t *testing.T, text string) string {
 }
 
 func profileConf(name, zone string, hosts ...string) config.Profile {
-	p := config.Profile{Name: name, Zone: zone, Enabled: true, Routing: config.RoutePriority}
+	p := config.Profile{Name: name, Label: name, Zone: zone, Enabled: true, Routing: config.RoutePriority}
 	for i, h := range hosts {
 		p.Endpoints = append(p.Endpoints, config.Endpoint{Name: "e" + string(rune('0'+i)), Host: h, Enabled: true})
 	}
@@ -188,7 +188,7 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 		}
 	}
 	set, err := build(t, &config.TrafficManager{Zones: []config.DNSZone{zoneConf("example", write(t, "@ TXT \"a\"\nwww TXT \"b\"\n"))},
-		Profiles: []config.Profile{profileConf("@", "example", "a.test"), {Name: "www", Zone: "example", Enabled: true, Flatten: true, Routing: config.RoutePriority,
+		Profiles: []config.Profile{profileConf("@", "example", "a.test"), {Name: "www", Label: "www", Zone: "example", Enabled: true, Flatten: true, Routing: config.RoutePriority,
 			Endpoints: []config.Endpoint{{Name: "a", Host: "a.test", Enabled: true}}}}})
 	if err != nil || len(set.Zones[0].Apex.Sets) != 3 {
 		t.Errorf("a text beside a profile that is flattened: %v", err)
