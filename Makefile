@@ -56,7 +56,7 @@ help: ## show this list
 # gcc is for the race detector; the peers are for the tests of bench/, which would skip without them; the rest is for the
 # commands that documents show.
 tools-test:
-	@scripts/need.sh gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy $(MODSECURITY) $(DNSPEERS)
+	@scripts/need.sh dig=bind9-dnsutils gcc=gcc /usr/include/stdio.h=libc6-dev bash=bash curl=curl openssl=openssl git=git nginx=nginx haproxy=haproxy caddy=caddy $(MODSECURITY) $(DNSPEERS)
 
 tools-bench:
 	@scripts/need.sh nginx=nginx haproxy=haproxy caddy=caddy wrk=wrk $(MODSECURITY) $(DNSPEERS)

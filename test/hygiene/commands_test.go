@@ -22,7 +22,7 @@ import (
 const commandTime = 3 * time.Minute
 
 // TestCommandsInDocuments runs the shell blocks of each document, in order, in one shell and one directory, with a network of
-// their own so that fixed ports are free, and with appgw on the PATH.
+// their own so that fixed ports are free, and with our binaries on the PATH.
 func TestCommandsInDocuments(t *testing.T) {
 	byDoc := map[string][]block{}
 	for _, b := range allBlocks(t) {
@@ -35,7 +35,7 @@ func TestCommandsInDocuments(t *testing.T) {
 	for _, doc := range documents(t) {
 		if list := byDoc[doc]; len(list) > 0 {
 			t.Run(doc, func(t *testing.T) {
-				for _, problem := range runDocument(t, doc, list, testkit.Build(t, "./cmd/appgw")) {
+				for _, problem := range runDocument(t, doc, list, binaries(t)) {
 					t.Error(problem)
 				}
 			})
@@ -43,8 +43,13 @@ func TestCommandsInDocuments(t *testing.T) {
 	}
 }
 
-// runDocument runs the blocks with that binary as appgw and says what went wrong.
-func runDocument(t *testing.T, doc string, list []block, appgw string) []string {
+// binaries are ours, by the names that documents call them by.
+func binaries(t *testing.T) map[string]string {
+	return map[string]string{"appgw": testkit.Build(t, "./cmd/appgw"), "trafficmgr": testkit.Build(t, "./cmd/trafficmgr")}
+}
+
+// runDocument runs the blocks with those binaries and says what went wrong.
+func runDocument(t *testing.T, doc string, list []block, binaries map[string]string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	s := script{notes: filepath.Join(dir, "notes"), work: filepath.Join(dir, "work")}
@@ -54,8 +59,10 @@ func runDocument(t *testing.T, doc string, list []block, appgw string) []string 
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(appgw, filepath.Join(bin, "appgw")); err != nil {
-		t.Fatal(err)
+	for name, file := range binaries {
+		if err := os.Symlink(file, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	surround(t, doc, s.work)
 	s.write(t, list)
@@ -324,7 +331,7 @@ func TestCommandRunnerNoticesProblems(t *testing.T) {
 			if tt.name == "own network" && !namespaceWorks(syscall.CLONE_NEWNET, &syscall.SysProcAttr{}) {
 				t.Skip("no network namespace without root here")
 			}
-			got := strings.Join(runDocument(t, "nowhere/d.md", tt.list, "/bin/echo"), "\n")
+			got := strings.Join(runDocument(t, "nowhere/d.md", tt.list, map[string]string{"appgw": "/bin/echo"}), "\n")
 			if (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
 				t.Errorf("problems %q, want %q", got, tt.want)
 			}
