@@ -65,9 +65,13 @@ type app struct {
 // signatures that it has made.
 type signerKey struct{ zone, file string }
 
+// probesAtOnce bounds the probes that run: with endpoints that hang, each holds
+// a place for its timeout.
+const probesAtOnce = 4096
+
 // newApp makes a process that has no configuration yet.
 func newApp(log *slog.Logger, src source) *app {
-	a := &app{log: log, source: src, authority: authority.New(), health: health.NewTable(health.Options{}),
+	a := &app{log: log, source: src, authority: authority.New(), health: health.NewTable(health.Options{Concurrency: probesAtOnce}),
 		metrics: telemetry.NewMetrics(telemetry.MetricsOptions{Version: version}), tickets: tlscert.NewTickets(0),
 		bounds: server.NewConnections(config.DNSLimits{}), current: &running{}, signers: map[signerKey]*dnssec.Signer{}, switches: map[string]dnslb.Switch{}}
 	secret := make([]byte, authority.CookieSecret)
@@ -105,6 +109,9 @@ func (a *app) apply(ctx context.Context) (files []string, err error) {
 		next.warnings = append(next.warnings, w.String())
 	}
 	next.warnings = append(next.warnings, startOnly(a.first, conf)...)
+	if a.source.file == "" {
+		next.warnings = nil // they are for who can edit the file
+	}
 	for _, w := range next.warnings {
 		a.log.Warn("configuration", "warning", w)
 	}

@@ -41,6 +41,7 @@ away   CNAME www.other.test.
 loop   CNAME loop2
 loop2  CNAME loop
 deep.ent TXT "here"
+under.offnx2 TXT "here"
 *.wild A     192.0.2.99
 sub    NS    ns.sub
 ns.sub A     192.0.2.54
@@ -88,6 +89,7 @@ func profiles() []config.Profile {
 		{Name: "netonly", Routing: config.RouteSubnet, UnmatchedNXDomain: true, Endpoints: []config.Endpoint{at("a", "192.0.2.1", nets("203.0.113.0-203.0.113.127"))}},
 		{Name: "off", Routing: config.RoutePriority, Endpoints: []config.Endpoint{at("a", "192.0.2.1", func(e *config.Endpoint) { e.Enabled = false })}},
 		{Name: "offnx", Routing: config.RoutePriority, NXDomain: true, Endpoints: []config.Endpoint{at("a", "192.0.2.1", func(e *config.Endpoint) { e.Enabled = false })}},
+		{Name: "offnx2", Routing: config.RoutePriority, NXDomain: true, Endpoints: []config.Endpoint{at("a", "192.0.2.1", func(e *config.Endpoint) { e.Enabled = false })}},
 		{Name: "ported", Routing: config.RoutePriority, Endpoints: []config.Endpoint{at("a", "192.0.2.1", port)}},
 		{Name: "weighted", Routing: config.RouteWeighted, Endpoints: []config.Endpoint{at("a", "192.0.2.1", nil), at("b", "192.0.2.2", nil)}},
 	}
@@ -265,6 +267,7 @@ func TestAnswers(t *testing.T) {
 		{"ported.tm.example.", dns.TypeSVCB, 0, true, `SVCB 1 . port="8443" ipv4hint="192.0.2.1"`, ""},
 		{"off.tm.example.", dns.TypeA, 0, true, "", "SOA"},
 		{"offnx.tm.example.", dns.TypeA, 3, true, "", "SOA"},
+		{"offnx2.tm.example.", dns.TypeA, 0, true, "", "SOA"}, // it has names below
 		{"net.tm.example.", dns.TypeA, 0, true, "A 192.0.2.9", ""},
 		{"netonly.tm.example.", dns.TypeA, 3, true, "", "SOA"},
 		{"text.tm.example.", dns.TypeTXT, 0, true, `TXT "one" "two"`, ""},

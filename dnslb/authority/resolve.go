@@ -192,7 +192,7 @@ func (r *Responder) direct(f zone.Found, at, q *wire.Query, client netip.Addr) {
 		return
 	}
 	rcode := noError
-	if r.answer.NXDomain && len(n.Sets) == 0 {
+	if r.answer.NXDomain && len(n.Sets) == 0 && !n.Below {
 		rcode = nxDomain
 	}
 	r.negative(f.Zone, rcode, min(f.Zone.Negative.TTL, max(r.answer.TTL, 1)))

@@ -351,6 +351,9 @@ func (b *builder) linkNode(n *Node) {
 		}
 		up = b.node(n.Zone, parent(up.Name))
 	}
+	if len(n.Name) > len(n.Zone.Origin) {
+		b.node(n.Zone, parent(n.Name)).Below = true
+	}
 	if n.Name[0] == 1 && n.Name[1] == '*' {
 		b.node(n.Zone, parent(n.Name)).Wildcard = n
 	}

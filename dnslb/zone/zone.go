@@ -51,6 +51,9 @@ type Node struct {
 	// Cut is the name at or above this one from which another server has
 	// authority; nil: none. At the cut itself, Sets has its NS records.
 	Cut *Node
+	// Below tells whether there are names below this one: that it does not
+	// exist must not be said then (RFC 8020).
+	Below bool
 	// Wildcard is the name * below this one; nil: none.
 	Wildcard *Node
 	// Above is the name of the same spelling in the zone above, where this
