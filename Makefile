@@ -18,7 +18,8 @@ DNSPEERS := gdnsd=gdnsd knotd=knot $(PACKAGES)/knot-module-geoip.list=knot-modul
 TOLD := TestFunctionsAreShort|TestCommandsInDocuments|TestConfigurationsInDocuments|TestExampleFiles
 
 build: ## build bin/appgw and bin/trafficmgr, static binaries
-	for b in appgw trafficmgr; do CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/$$b ./cmd/$$b || exit 1; done
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/appgw ./cmd/appgw
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/trafficmgr ./cmd/trafficmgr
 
 run: build ## build, start the demo and print what to try
 	bin/appgw demo $(RUNFLAGS)

@@ -161,7 +161,7 @@ func TestReadmeListsEveryExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?:serve|copyOf)\(t, "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
+	for _, m := range regexp.MustCompile(`(?:serve|copyOf|director)\(t, "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
 		tested = append(tested, m[1])
 	}
 	slices.Sort(listed)

@@ -523,3 +523,26 @@ func TestWAF(t *testing.T) {
 		t.Errorf("appgw waf explain: %v\n%s", err, out)
 	}
 }
+
+// director runs a command of trafficmgr about an example.
+func director(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), testkit.Build(t, "./cmd/trafficmgr"), append(args, "-c", filepath.Join("examples", name, "trafficmgr.yaml"))...)
+	cmd.Dir = testkit.ModuleRoot(t)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func TestDNSFailover(t *testing.T) {
+	if out := director(t, "dns-failover", "check"); out != "examples/dns-failover/trafficmgr.yaml is good: 1 zone, 2 profiles, 5 endpoints\n" {
+		t.Errorf("check: %s", out)
+	}
+	for client, want := range map[string]string{"198.51.100.3": "the client is in its subnets", "192.0.2.1": "has the smallest priority of the candidates"} {
+		if out := director(t, "dns-failover", "explain", "--name", "www.tm.example", "--client", client); !strings.Contains(out, "* west  203.0.113.10  CheckingEndpoint  "+want) {
+			t.Errorf("explain for %s:\n%s", client, out)
+		}
+	}
+}
