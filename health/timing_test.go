@@ -12,10 +12,7 @@ import (
 // monitored is a watch whose transitions and probes are recorded.
 type monitored struct {
 	server
-	mu  sync.Mutex
-	at  time.Time // of the last transition
-	got State
-	w   *Watch
+	w *Watch
 }
 
 // server answers after a while, or not at all, or refuses.
