@@ -214,17 +214,28 @@ func (r *Responder) usual(out []byte, from *server.Peer) []byte {
 	r.reply.reset()
 	r.decide(q, from)
 	limit := r.limit(q, from)
-	if from.Transport == server.UDP && r.view.Limit != nil && !r.knownClient(q, from) {
-		switch r.view.Limit.judge(from, &r.reply, q) {
-		case dropped:
-			r.counts.limited.Add(1)
-			return out
-		case slipped:
-			r.counts.slipped.Add(1)
-			limit = 0 // truncated: a real client asks again over TCP
-		}
+	switch r.judge(q, from) {
+	case dropped:
+		return out
+	case slipped:
+		limit = 0 // truncated: a real client asks again over TCP
 	}
 	return r.encode(out, q, from, limit)
+}
+
+// judge asks the rate limit what becomes of the reply, and counts.
+func (r *Responder) judge(q *wire.Query, from *server.Peer) judgement {
+	if from.Transport != server.UDP || r.view.Limit == nil || r.knownClient(q, from) {
+		return allowed
+	}
+	j := r.view.Limit.judge(from, &r.reply, q)
+	switch j {
+	case dropped:
+		r.counts.limited.Add(1)
+	case slipped:
+		r.counts.slipped.Add(1)
+	}
+	return j
 }
 
 // decide finds out what to say to a query that was read.

@@ -78,6 +78,11 @@ func TestRateLimits(t *testing.T) {
 		{"names that are not there", "203.0.113.%d", server.UDP, random, 5},
 		{"over TCP", "198.51.100.%d", server.TCP, same, 20},
 		{"exempt", "192.0.2.%d", server.UDP, same, 20},
+		{"in an unusual form", "198.51.100.%d", server.UDP, func(int) []byte {
+			return question(t, "www.tm.example.", dns.TypeA, edns(1232, false), func(m *dns.Msg) {
+				m.Extra = append(m.Extra, &dns.A{Hdr: dns.RR_Header{Name: "x.", Rrtype: dns.TypeA, Class: dns.ClassINET}, A: []byte{192, 0, 2, 1}})
+			})
+		}, 5},
 		{"IPv6", "2001:db8:1:2::%x", server.UDP, same, 5},
 	}
 	for _, tt := range tests {

@@ -26,6 +26,14 @@ func (r *Responder) unusual(out, query []byte, from *server.Peer) []byte {
 	if msg == nil {
 		return out
 	}
+	if len(msg.Question) > 0 { // what is a header alone is of no use to anybody
+		switch r.judge(&r.query, from) {
+		case dropped:
+			return out
+		case slipped:
+			truncate(msg)
+		}
+	}
 	packed, err := r.packMsg(msg, query, from)
 	if err != nil {
 		return out
@@ -161,11 +169,7 @@ func (r *Responder) packMsg(m *dns.Msg, query []byte, from *server.Peer) ([]byte
 		return nil, err
 	}
 	if len(packed) > room {
-		opt := m.IsEdns0()
-		m.Truncated, m.Answer, m.Ns, m.Extra = true, nil, nil, nil
-		if opt != nil {
-			m.Extra = []dns.RR{opt}
-		}
+		truncate(m)
 		if packed, err = m.Pack(); err != nil {
 			return nil, err
 		}
@@ -174,6 +178,15 @@ func (r *Responder) packMsg(m *dns.Msg, query []byte, from *server.Peer) ([]byte
 		return packed, nil
 	}
 	return r.signTSIG(m, query, t)
+}
+
+// truncate leaves a response its question and OPT record.
+func truncate(m *dns.Msg) {
+	opt := m.IsEdns0()
+	m.Truncated, m.Answer, m.Ns, m.Extra = true, nil, nil, nil
+	if opt != nil {
+		m.Extra = []dns.RR{opt}
+	}
 }
 
 // tsigOf is the TSIG record of a message; nil: it has none.
