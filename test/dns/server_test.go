@@ -22,7 +22,7 @@ import (
 	"gatehouse/internal/testkit"
 )
 
-const binary = "./cmd/trafficmgr"
+const trafficmgr = "./cmd/trafficmgr"
 
 // site is an endpoint whose health can be changed.
 type site struct {
@@ -65,7 +65,7 @@ func start(t *testing.T, text string) *process {
 	t.Helper()
 	p := &process{admin: testkit.FreeAddr(t), address: testkit.FreeAddr(t)}
 	p.file = testkit.Config(t, p.head()+text)
-	p.Process = testkit.Run(t, binary, "run", "-c", p.file)
+	p.Process = testkit.Run(t, trafficmgr, "run", "-c", p.file)
 	p.WaitReady("http://"+p.admin+"/readyz", 20*time.Second)
 	return p
 }
@@ -85,7 +85,7 @@ func run(t *testing.T, status int, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, testkit.Build(t, binary), args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, testkit.Build(t, trafficmgr), args...).CombinedOutput()
 	got := 0
 	if exit, ok := err.(*exec.ExitError); ok {
 		got = exit.ExitCode()
@@ -301,7 +301,7 @@ queryLog: {output: queries.log, dnstap: queries.tap}
 zones: [{name: lab.test, nameServers: [ns1.other.test], dnssec: {enabled: true, keyFile: lab.test.private}}]
 profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: none}, endpoints: [{name: a, target: 192.0.2.1}]}]
 `, admin, plain, dot, files, doh, files))
-	p := testkit.Run(t, binary, "run", "-c", file)
+	p := testkit.Run(t, trafficmgr, "run", "-c", file)
 	p.WaitReady("http://"+admin+"/readyz", 20*time.Second)
 	for network, address := range map[string]string{"udp": plain, "tcp": plain, "tcp-tls": dot} {
 		if got := ask(t, address, network, "www.lab.test."); got != "192.0.2.1" {
