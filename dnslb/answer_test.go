@@ -161,7 +161,7 @@ func TestWhatIsAskedForDecidesWhoCanAnswer(t *testing.T) {
 		flatten bool
 		want    [families]string // A, AAAA, Service, Other
 	}{
-		{config.RoutePriority, false, false, [families]string{"four", "six", "six", "name"}},
+		{config.RoutePriority, false, false, [families]string{"four", "six", "six", ""}}, // no CNAME beside addresses
 		{config.RoutePriority, true, false, [families]string{"four", "", "", ""}},
 		{config.RoutePriority, false, true, [families]string{"four", "six", "six", ""}},
 		{config.RouteMultiValue, false, false, [families]string{"four name", "six", "six", ""}},

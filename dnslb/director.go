@@ -3,6 +3,7 @@ package dnslb
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"gatehouse/config"
@@ -155,6 +156,9 @@ func Compile(conf *config.TrafficManager, places Places, latencies Latencies) (*
 	if err := d.nest(); err != nil {
 		return nil, err
 	}
+	for _, p := range d.Profiles {
+		p.flattenMixed()
+	}
 	for _, p := range d.upwards {
 		if err := p.compile(); err != nil {
 			return nil, fmt.Errorf("profile %q: %w", p.Name, err)
@@ -246,6 +250,20 @@ func (d *Director) nest() error {
 		}
 	}
 	return nil
+}
+
+// flattenMixed lets host names be answered with their addresses where a
+// profile leads to addresses as well. A CNAME for one type and an address for
+// another would not do: resolvers use a CNAME for every type (RFC 1034 3.6.2).
+// A profile that matches late chooses without regard to the type.
+func (p *Profile) flattenMixed() {
+	leaves := p.Leaves()
+	if p.conf.LateMatch || !slices.ContainsFunc(leaves, func(e *Endpoint) bool { return e.conf.Address.IsValid() }) {
+		return
+	}
+	for _, e := range leaves {
+		e.flatten = e.flatten || e.conf.Host != ""
+	}
 }
 
 // compile prepares what the method and the tree below need.

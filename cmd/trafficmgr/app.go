@@ -59,6 +59,7 @@ type app struct {
 	switches map[string]dnslb.Switch // by key of the endpoint: what operators said
 	totals   totals                  // of configurations that were replaced
 	leaving  sync.WaitGroup
+	stopped  bool // no listener is started any more
 }
 
 // signerKey is what a signer depends on. It is kept across reloads, with the
@@ -154,6 +155,7 @@ func (a *app) commit(ctx context.Context, next *running) {
 	a.hosts.Set(next.flattened())
 	a.bounds.SetLimits(next.conf.Limits)
 	a.totals.retire(prev)
+	a.signers = next.signers
 	a.authority.Use(next.view, next.director.Snapshot(a.known(next)))
 	a.current = next
 	for _, renew := range next.renew {
@@ -174,17 +176,30 @@ func (a *app) commit(ctx context.Context, next *running) {
 	if prev.conf == nil {
 		a.settle(ctx, next)
 	}
+	a.swapDoors(prev, next)
+	if prev.places != nil && prev.places != next.places {
+		prev.places.Close()
+	}
+}
+
+// swapDoors starts the listeners that are new and stops those that are gone;
+// nothing is started any more once the process stops.
+func (a *app) swapDoors(prev, next *running) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, l := range next.listening {
-		a.start(l)
+		switch {
+		case !a.stopped:
+			a.start(l)
+		case l.cancel == nil:
+			l.close()
+		}
 	}
 	for key, l := range prev.listening {
 		if next.listening[key] != l {
 			a.log.Info("listener removed", "address", key.String())
 			l.stop()
 		}
-	}
-	if prev.places != nil && prev.places != next.places {
-		prev.places.Close()
 	}
 }
 
@@ -226,12 +241,15 @@ func (a *app) knownOf(r *running, e *dnslb.Endpoint) dnslb.Known {
 
 // shutdown ends every listener.
 func (a *app) shutdown() {
-	r := a.running()
-	if r.conf == nil {
-		return
-	}
+	a.mu.Lock()
+	r := a.current
+	a.stopped = true
 	for _, l := range r.listening {
 		l.stop()
+	}
+	a.mu.Unlock()
+	if r.conf == nil {
+		return
 	}
 	a.leaving.Wait()
 	r.stopCerts()

@@ -59,7 +59,7 @@ func (b *build) depend(file string) { b.next.files = append(b.next.files, file) 
 // run builds everything; all that is wrong is in the error.
 func (b *build) run(ctx context.Context) (*running, error) {
 	next := b.next
-	next.listening, next.watches = map[doorKey]*door{}, map[int]*health.Watch{}
+	next.listening, next.watches, next.signers = map[doorKey]*door{}, map[int]*health.Watch{}, map[signerKey]*dnssec.Signer{}
 	next.view = &authority.View{NSID: []byte(b.conf.NSID), UDPSize: b.conf.Limits.UDPSize, ECSTrusted: cidr.Set(b.conf.ECSTrusted),
 		Limit: authority.NewRateLimit(b.conf.RateLimit), TCPIdle: b.conf.Limits.TCPIdle}
 	if b.conf.NSID == "" {
@@ -231,16 +231,16 @@ func (b *build) signer(z *zone.Zone, file string) (*dnssec.Signer, error) {
 	if made {
 		b.app.log.Info("key made", "zone", z.Name, "file", file, "ds", key.DS().String())
 	}
-	b.app.mu.Lock()
-	defer b.app.mu.Unlock()
 	at := signerKey{z.Name, file}
-	if s := b.app.signers[at]; s != nil && s.Key().Tag() == key.Tag() && s.Key().DNSKEY(0).PublicKey == key.DNSKEY(0).PublicKey {
+	b.app.mu.Lock()
+	s := b.app.signers[at]
+	b.app.mu.Unlock()
+	if s != nil && s.Key().Tag() == key.Tag() && s.Key().DNSKEY(0).PublicKey == key.DNSKEY(0).PublicKey {
+		b.next.signers[at] = s
 		return s, nil
 	}
-	s, err := dnssec.NewSigner(key, z.Name, dnssec.Options{})
-	if err == nil {
-		b.app.signers[at] = s
-	}
+	s, err = dnssec.NewSigner(key, z.Name, dnssec.Options{})
+	b.next.signers[at] = s
 	return s, err
 }
 

@@ -15,18 +15,24 @@ type changes struct {
 	wake chan struct{} // capacity 1
 
 	mu    sync.Mutex
-	ids   map[int]*running // endpoints, by ID, and the configuration they are of
-	names map[string]bool  // host names
+	ids   map[note]bool
+	names map[string]bool // host names
+}
+
+// note is an endpoint, by its ID, of a configuration.
+type note struct {
+	of *running
+	id int
 }
 
 func newChanges(a *app) *changes {
-	return &changes{app: a, wake: make(chan struct{}, 1), ids: map[int]*running{}, names: map[string]bool{}}
+	return &changes{app: a, wake: make(chan struct{}, 1), ids: map[note]bool{}, names: map[string]bool{}}
 }
 
 // endpoint notes that something else is known of an endpoint.
 func (c *changes) endpoint(r *running, id int) {
 	c.mu.Lock()
-	c.ids[id] = r
+	c.ids[note{r, id}] = true
 	c.mu.Unlock()
 	c.poke()
 }
@@ -62,7 +68,7 @@ func (c *changes) run(ctx context.Context) error {
 func (c *changes) apply() {
 	c.mu.Lock()
 	ids, names := c.ids, c.names
-	c.ids, c.names = map[int]*running{}, map[string]bool{}
+	c.ids, c.names = map[note]bool{}, map[string]bool{}
 	c.mu.Unlock()
 
 	a := c.app
@@ -73,8 +79,8 @@ func (c *changes) apply() {
 		return
 	}
 	news := map[int]dnslb.Known{}
-	for id, of := range ids {
-		if of == r { // else the new configuration has seen it already
+	for n := range ids {
+		if id := n.id; n.of == r { // else the new configuration has seen it already
 			news[id] = a.knownOf(r, r.director.Endpoints[id])
 		}
 	}

@@ -123,7 +123,7 @@ func (a *app) listenPacket(ctx context.Context, lc *net.ListenConfig, network, a
 	return a.upgrader.ListenPacket(ctx, lc, network, address)
 }
 
-// start runs a door that is new.
+// start runs a door that is new. The caller holds the lock.
 func (a *app) start(d *door) {
 	if d.cancel != nil {
 		return
@@ -145,7 +145,11 @@ func (a *app) start(d *door) {
 }
 
 // stop ends a door that runs, after what it has in hand.
-func (d *door) stop() { d.cancel() }
+func (d *door) stop() {
+	if d.cancel != nil {
+		d.cancel()
+	}
+}
 
 // close closes a door that was never started.
 func (d *door) close() {

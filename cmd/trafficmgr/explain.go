@@ -93,12 +93,12 @@ func (a *app) explain(name, client, qtype string) (*explanation, error) {
 	if !ok {
 		return nil, fmt.Errorf("type %q: want a type such as A, AAAA or HTTPS", qtype)
 	}
-	p, err := a.profileOf(name)
+	snapshot := a.authority.Snapshot()
+	p, err := profileOf(snapshot.Director(), name)
 	if err != nil {
 		return nil, err
 	}
 	c := p.Locate(addr)
-	snapshot := a.authority.Snapshot()
 	x := &explanation{Name: dns.Fqdn(name), Type: dns.TypeToString[t], Records: []string{}}
 	x.Explanation = snapshot.Explain(p, dnslb.FamilyOf(t), &c, rand.New(rand.NewPCG(rand.Uint64(), 0)))
 	for _, key := range x.Answer {
@@ -115,10 +115,10 @@ func (a *app) explain(name, client, qtype string) (*explanation, error) {
 }
 
 // profileOf is the profile that answers a name.
-func (a *app) profileOf(name string) (*dnslb.Profile, error) {
+func profileOf(d *dnslb.Director, name string) (*dnslb.Profile, error) {
 	want := dns.CanonicalName(name)
 	var names []string
-	for _, p := range a.authority.Snapshot().Director().Profiles {
+	for _, p := range d.Profiles {
 		if at := zone.NameOf(p); at == want || at == "" && p.Name == strings.TrimSuffix(want, ".") {
 			return p, nil
 		} else if at != "" {

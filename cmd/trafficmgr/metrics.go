@@ -6,6 +6,7 @@ import (
 
 	"gatehouse/dnslb"
 	"gatehouse/dnslb/authority"
+	"gatehouse/dnslb/dnssec"
 	"gatehouse/dnslb/doh"
 	"gatehouse/dnslb/server"
 )
@@ -134,12 +135,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			count(c.responses, n, dns.RcodeToString[rcode])
 		}
 	}
+	byName := map[string]uint64{}
 	for i, n := range sum.sums.Types {
-		if t := authority.TypeOf(i); n > 0 && (t != 0 || i == len(sum.sums.Types)-1) {
-			name := dns.TypeToString[t]
-			if t == 0 || name == "" {
-				name = "other"
-			}
+		name := dns.TypeToString[authority.TypeOf(i)]
+		if name == "" || name == "None" {
+			name = "other"
+		}
+		byName[name] += n
+	}
+	for name, n := range byName {
+		if n > 0 {
 			count(c.types, n, name)
 		}
 	}
@@ -227,9 +232,12 @@ func (c *collector) collectRefusals(ch chan<- prometheus.Metric, refused map[str
 func (c *collector) collectSigners(ch chan<- prometheus.Metric) {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
+	byZone := map[string]dnssec.Stats{}
 	for key, s := range c.app.signers {
-		stats := s.Stats()
-		ch <- prometheus.MustNewConstMetric(c.signatures, prometheus.CounterValue, float64(stats.Signed), key.zone, "made")
-		ch <- prometheus.MustNewConstMetric(c.signatures, prometheus.CounterValue, float64(stats.Refused), key.zone, "refused")
+		byZone[key.zone] = s.Stats()
+	}
+	for zone, stats := range byZone {
+		ch <- prometheus.MustNewConstMetric(c.signatures, prometheus.CounterValue, float64(stats.Signed), zone, "made")
+		ch <- prometheus.MustNewConstMetric(c.signatures, prometheus.CounterValue, float64(stats.Refused), zone, "refused")
 	}
 }

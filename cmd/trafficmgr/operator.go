@@ -63,8 +63,11 @@ type endpointStatus struct {
 
 // status collects what /status shows.
 func (a *app) status(r *daemon.Reloader) *status {
-	run := a.running()
-	s := &status{Version: version, File: a.source.file, Reloads: command.ReloadsOf(r), Warnings: run.warnings, Places: run.places.Description(), Endpoint: a.endpoints()}
+	reloads := command.ReloadsOf(r)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	run := a.current
+	s := &status{Version: version, File: a.source.file, Reloads: reloads, Warnings: run.warnings, Places: run.places.Description(), Endpoint: a.endpointsLocked()}
 	for key := range run.listening {
 		s.Listen = append(s.Listen, key.String())
 	}
@@ -90,6 +93,11 @@ func (a *app) status(r *daemon.Reloader) *status {
 func (a *app) endpoints() []endpointStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.endpointsLocked()
+}
+
+// endpointsLocked is endpoints for who holds the lock.
+func (a *app) endpointsLocked() []endpointStatus {
 	r := a.current
 	snapshot, sums := a.authority.Snapshot(), r.view.Counters.Sum()
 	list := []endpointStatus{}

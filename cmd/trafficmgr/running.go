@@ -7,6 +7,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/dnslb"
 	"gatehouse/dnslb/authority"
+	"gatehouse/dnslb/dnssec"
 	"gatehouse/dnslb/geo"
 	"gatehouse/dnslb/latency"
 	"gatehouse/dnslb/querylog"
@@ -30,6 +31,7 @@ type running struct {
 	listening map[doorKey]*door
 	renew     []func()              // gives doors that go on their certificates
 	watches   map[int]*health.Watch // by Endpoint.ID, of those that are probed
+	signers   map[signerKey]*dnssec.Signer
 	files     []string
 	warnings  []string
 }

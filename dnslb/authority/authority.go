@@ -168,6 +168,7 @@ type reply struct {
 	profile *dnslb.Profile
 	zone    *zone.Zone
 	code    outcome
+	found   []byte // the name in the zones: a wildcard's is not the one asked for
 	denied  denied // of a negative answer and a referral
 }
 
@@ -186,7 +187,12 @@ func (r *Responder) Respond(out, query []byte, from *server.Peer) []byte {
 	case wire.Malformed:
 		r.reply.reset()
 		r.reply.rcode = formErr
-		out = r.encode(out, q, from, r.limit(q, from))
+		switch r.judge(q, from) {
+		case allowed:
+			out = r.encode(out, q, from, r.limit(q, from))
+		case slipped:
+			out = r.encode(out, q, from, 0)
+		}
 	default:
 		out = r.unusual(out, query, from)
 	}
@@ -219,6 +225,8 @@ func (r *Responder) usual(out []byte, from *server.Peer) []byte {
 		return out
 	case slipped:
 		limit = 0 // truncated: a real client asks again over TCP
+	default:
+		r.signIfAsked(q)
 	}
 	return r.encode(out, q, from, limit)
 }
@@ -253,9 +261,14 @@ func (r *Responder) decide(q *wire.Query, from *server.Peer) {
 		r.reply.rcode = formErr
 	default:
 		r.resolve(q, r.clientOf(q, from))
-		if q.EDNS.Flags&wire.FlagDO != 0 {
-			r.sign(q)
-		}
+	}
+}
+
+// signIfAsked signs the reply for a client that wants signatures: after the
+// rate limit, since new signatures are dear.
+func (r *Responder) signIfAsked(q *wire.Query) {
+	if q.EDNS.Flags&wire.FlagDO != 0 {
+		r.sign(q)
 	}
 }
 

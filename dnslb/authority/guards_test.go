@@ -76,6 +76,13 @@ func TestRateLimits(t *testing.T) {
 		{"one network", "198.51.100.%d", server.UDP, same, 5},
 		{"many networks", "198.51.%d.1", server.UDP, same, 20},
 		{"names that are not there", "203.0.113.%d", server.UDP, random, 5},
+		{"names of a wildcard", "203.0.114.%d", server.UDP, func(i int) []byte { return question(t, fmt.Sprintf("x%d.wild.tm.example.", i), dns.TypeA) }, 5},
+		{"names that are nobody's", "203.0.115.%d", server.UDP, func(i int) []byte { return question(t, fmt.Sprintf("x%d.test.", i), dns.TypeA) }, 5},
+		{"malformed", "203.0.116.%d", server.UDP, func(i int) []byte {
+			b := question(t, fmt.Sprintf("x%d.test.", i), dns.TypeA, edns(1232, false, subnet("192.0.2.0/24")))
+			b[len(b)-4] = 99 // the scope, which a query does not have
+			return b
+		}, 5},
 		{"over TCP", "198.51.100.%d", server.TCP, same, 20},
 		{"exempt", "192.0.2.%d", server.UDP, same, 20},
 		{"in an unusual form", "198.51.100.%d", server.UDP, func(int) []byte {

@@ -61,14 +61,17 @@ func (l *RateLimit) judge(from *server.Peer, p *reply, q *wire.Query) judgement 
 	for _, b := range network.Addr().As16() {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
-	// Of answers each name is counted for itself; what is not there is one
-	// thing, or random names would never be alike.
+	// Of answers each name and type is counted for itself; what is not there,
+	// and what a wildcard makes, is one thing, or random names would never be
+	// alike.
 	if p.code == answered {
-		for _, b := range q.Lower() {
+		h = (h ^ uint64(q.Type)) * 1099511628211
+		for _, b := range p.found {
 			h = (h ^ uint64(b)) * 1099511628211
 		}
-		h ^= uint64(q.Type)
 	}
+	h ^= h >> 32
+	h *= 0x9e3779b97f4a7c15
 	if l.count(int(h>>(64-16)), from.Now) <= l.perSecond {
 		return allowed
 	}

@@ -16,7 +16,8 @@ const maxChain = 8
 type outcome uint8
 
 const (
-	answered outcome = iota
+	failed outcome = iota // not asked: malformed, refused, not implemented
+	answered
 	empty
 	noName
 	referred
@@ -56,6 +57,9 @@ func (r *Responder) resolve(q *wire.Query, client netip.Addr) {
 			return
 		}
 		p.denied = denied{name: owner(at, q), zone: f.Zone, node: f.Node}
+		if first {
+			p.code, p.found = answered, f.Node.Name
+		}
 		cname := r.atNode(f, at, q, client)
 		if cname == nil || r.chains == maxChain {
 			return

@@ -28,8 +28,9 @@ func (r *Responder) sign(q *wire.Query) {
 		r.signReferral()
 		return
 	}
-	if p.code == empty || p.code == noName {
-		r.deny(q)
+	if (p.code == empty || p.code == noName) && !r.deny(q) {
+		r.busy()
+		return
 	}
 	if !r.signSection(q, &p.answers) || !r.signSection(q, &p.authority) {
 		r.busy()
@@ -115,35 +116,40 @@ func canonical(b, name []byte, set []wire.Record) []byte {
 }
 
 // deny proves that there is nothing: that the name has not the type, or that
-// there is no such name (RFC 9824 3).
-func (r *Responder) deny(q *wire.Query) {
+// there is no such name (RFC 9824 3). It returns false if it cannot.
+func (r *Responder) deny(q *wire.Query) bool {
 	p := &r.reply
 	signer := r.view.Signers[p.denied.zone]
 	if signer == nil {
-		return
+		return true
 	}
-	name, qname := p.denied.name, q.Name
+	name, qname := p.denied.name, q.Lower()
 	if name != nil {
 		qname = name
 	}
 	ttl := p.authority[0].TTL
 	var nsec *dns.NSEC
 	if p.rcode == nxDomain {
-		nsec = signer.Nonexistent(zone.Text(lower(qname)), ttl)
+		nsec = signer.Nonexistent(zone.Text(qname), ttl)
 		if q.EDNS.Flags&wire.FlagCO == 0 {
 			p.rcode = noError
 		}
 	} else {
-		nsec = signer.NSEC(zone.Text(lower(qname)), p.denied.types(q.Type), ttl)
+		nsec = signer.NSEC(zone.Text(qname), p.denied.types(q.Type), ttl)
 	}
 	data, err := zone.Data(nsec)
 	if err != nil {
-		return
+		return false
 	}
-	p.authority = append(p.authority, wire.Record{Name: name, Type: typeNSEC, TTL: ttl, Data: data})
+	record := wire.Record{Name: name, Type: typeNSEC, TTL: ttl, Data: data}
+	if q.Type == typeNSEC && p.code == empty {
+		// The record is there as soon as it is asked for (RFC 9824 3.5).
+		p.answers, p.authority = append(p.answers, record), p.authority[:0]
+		return true
+	}
+	p.authority = append(p.authority, record)
+	return true
 }
-
-func lower(name []byte) []byte { return bytes.ToLower(name) } // the lengths of labels are below 'A'
 
 // denied is the name of which a reply says that it has nothing.
 type denied struct {

@@ -121,6 +121,38 @@ func TestProofsDenyWhatIsNotThereAndNothingElse(t *testing.T) {
 	}
 }
 
+// Octets that are no text are octets: a proof is of the name that was asked
+// for, and covers no other.
+func TestProofsOfNamesThatAreNoText(t *testing.T) {
+	s := newSetup(t, signed(t))
+	r := s.seeded()
+	key := exchange(t, r, question(t, "tm.example.", dns.TypeDNSKEY, edns(1232, true)), peer(server.TCP, "198.51.100.5")).Answer[0].(*dns.DNSKEY)
+	for _, name := range []string{`a\226\132\170.\006\000\004zzzz.tm.example.`, `\255X.tm.example.`, `\195\138.wWw.tm.example.`, `\000.tm.example.`} {
+		m := exchange(t, r, question(t, name, dns.TypeA, edns(1232, true)), peer(server.TCP, "198.51.100.5"))
+		n := nsec(m)
+		if n == nil || m.Rcode != 0 {
+			t.Errorf("%s: no proof in\n%s", name, m)
+			continue
+		}
+		if owner := strings.ToLower(n.Hdr.Name); n.NextDomain != `\000.`+owner {
+			t.Errorf("%s: from %s to %s", name, n.Hdr.Name, n.NextDomain)
+		}
+		for _, sig := range signatures(m.Ns, strings.ToLower(n.Hdr.Name)+" NSEC") {
+			if err := sig.Verify(key, []dns.RR{n}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestAnNSECRecordThatIsAskedForIsAnAnswer(t *testing.T) {
+	s := newSetup(t, signed(t))
+	m := exchange(t, s.seeded(), question(t, "www.tm.example.", dns.TypeNSEC, edns(1232, true)), peer(server.UDP, "198.51.100.5"))
+	if m.Rcode != 0 || len(sets(m.Answer)) != 1 || sets(m.Answer)["www.tm.example. NSEC"] == nil || len(m.Ns) != 0 {
+		t.Errorf("%s", m)
+	}
+}
+
 // busySigner has no signature for anybody.
 type busySigner struct{ Signer }
 

@@ -26,14 +26,6 @@ func (r *Responder) unusual(out, query []byte, from *server.Peer) []byte {
 	if msg == nil {
 		return out
 	}
-	if len(msg.Question) > 0 { // what is a header alone is of no use to anybody
-		switch r.judge(&r.query, from) {
-		case dropped:
-			return out
-		case slipped:
-			truncate(msg)
-		}
-	}
 	packed, err := r.packMsg(msg, query, from)
 	if err != nil {
 		return out
@@ -62,6 +54,15 @@ func (r *Responder) unusualMsg(query []byte, from *server.Peer) *dns.Msg {
 	} else {
 		r.decide(&r.query, from)
 	}
+	switch r.judge(&r.query, from) {
+	case dropped:
+		return nil
+	case slipped:
+		a := r.msg(m, from)
+		truncate(a)
+		return a
+	}
+	r.signIfAsked(&r.query)
 	return r.msg(m, from)
 }
 

@@ -42,6 +42,9 @@ func Build(conf *config.TrafficManager, director *dnslb.Director) (*Built, error
 	for _, d := range b.zones {
 		b.place(d)
 	}
+	for _, d := range b.zones {
+		b.delegate(d)
+	}
 	for _, p := range director.Profiles {
 		b.profile(p, conf)
 	}
@@ -66,6 +69,8 @@ type draft struct {
 	conf    *config.DNSZone
 	origin  string // with the final dot
 	records []dns.RR
+
+	computed bool // the serial
 }
 
 func (b *builder) fail(format string, args ...any) {
@@ -135,6 +140,7 @@ func (d *draft) serial() uint32 {
 	if d.conf.Serial != 0 {
 		return d.conf.Serial
 	}
+	d.computed = true
 	lines := make([]string, len(d.records))
 	for i, rr := range d.records {
 		lines[i] = rr.String()
@@ -152,7 +158,7 @@ func (b *builder) place(d *draft) {
 	sets := map[string][]dns.RR{}
 	var order []string
 	for _, rr := range d.records {
-		key := strings.ToLower(rr.Header().Name) + " " + dns.TypeToString[rr.Header().Rrtype]
+		key := fmt.Sprint(strings.ToLower(rr.Header().Name), " ", rr.Header().Rrtype)
 		if sets[key] == nil {
 			order = append(order, key)
 		}
@@ -181,6 +187,22 @@ func (b *builder) place(d *draft) {
 	rr.Header().Ttl = negative.TTL
 	negative.RRs = []dns.RR{rr}
 	d.Negative = &negative
+}
+
+// delegate makes a zone known to the one above that we have too: the names
+// between the two are there, and DS records are denied where NS ones are.
+func (b *builder) delegate(d *draft) {
+	for at := parent(d.Origin); at[0] != 0; at = parent(at) {
+		above := b.byOrigin[string(at)]
+		if above == nil {
+			continue
+		}
+		n := b.node(above, d.Origin)
+		if ns := d.Apex.Get(dns.TypeNS); n.Get(dns.TypeNS) == nil && ns != nil {
+			n.Sets = append(n.Sets, ns)
+		}
+		return
+	}
 }
 
 // node is the node of a name in a zone, made with those between it and the
@@ -299,6 +321,12 @@ func (b *builder) beside(p *dnslb.Profile, n *Node) {
 func (b *builder) check(d *draft) {
 	if d.Apex.Get(dns.TypeNS) == nil {
 		b.fail("zone %q: it has no NS record; name its servers in nameServers or in its file", d.Name)
+	}
+	if len(d.conf.TransferKeys) > 0 && d.computed {
+		b.Warnings = append(b.Warnings, fmt.Sprintf("zone %q: it can be transferred, and its serial is computed, which does not rise: a secondary may keep what is old; set serial, or an SOA record in its file", d.Name))
+	}
+	if len(d.conf.TransferKeys) > 0 && d.conf.DNSSEC.Enabled {
+		b.Warnings = append(b.Warnings, fmt.Sprintf("zone %q: it is signed, and a transfer has no signatures: what a secondary answers is not valid", d.Name))
 	}
 	if len(d.SOA.RRs) > 1 {
 		b.fail("zone %q: it has %d SOA records; keep one", d.Name, len(d.SOA.RRs))

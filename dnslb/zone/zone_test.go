@@ -136,6 +136,22 @@ func TestNamesAreFound(t *testing.T) {
 	}
 }
 
+// A zone below another of ours is known there though nobody delegated it.
+func TestAZoneBelowAnotherIsKnownThere(t *testing.T) {
+	set, err := build(t, &config.TrafficManager{Zones: []config.DNSZone{zoneConf("example", ""), zoneConf("a.b.example", "")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := set.Node([]byte("\x01b\x07example\x00"))
+	if between == nil || between.Zone.Name != "example" || !between.Below {
+		t.Errorf("b.example is %+v", between)
+	}
+	apex := set.Node([]byte("\x01a\x01b\x07example\x00"))
+	if apex.Zone.Name != "a.b.example" || apex.Above == nil || apex.Above.Get(dns.TypeNS) == nil || apex.Above.Zone.Name != "example" {
+		t.Errorf("a.b.example is %+v", apex)
+	}
+}
+
 func TestTheSOAIsTheSameEverywhereAndFollowsTheConfiguration(t *testing.T) {
 	serial := func(change func(*config.DNSZone)) uint32 {
 		z := zoneConf("example", write(t, "ns1 A 192.0.2.1\nx A 192.0.2.2\n"))
