@@ -23,9 +23,8 @@ import (
 
 // Authority answers queries from the view it was given last.
 type Authority struct {
-	view     atomic.Pointer[View]
-	snapshot atomic.Pointer[dnslb.Snapshot]
-	made     atomic.Uint32 // responders
+	state atomic.Pointer[state]
+	made  atomic.Uint32 // responders
 
 	// Log, if not nil, makes the query log of a responder: one of its own, or
 	// one that many share and that has to be locked. It must not change once
@@ -89,29 +88,38 @@ type Event struct {
 	Took            time.Duration
 }
 
+// state is what responders answer from: two things that belong together.
+type state struct {
+	view     *View
+	snapshot *dnslb.Snapshot // nil: there are no profiles
+}
+
 // New returns an authority without a view: it refuses everything.
 func New() *Authority {
 	a := &Authority{}
-	a.view.Store(&View{Zones: &zone.Set{}, Counters: NewCounters(nil)})
+	a.Use(&View{Zones: &zone.Set{}, Counters: NewCounters(nil)}, nil)
 	return a
 }
 
 // Use puts a view to use, and the first snapshot of its profiles.
-func (a *Authority) Use(v *View, s *dnslb.Snapshot) {
-	// A responder reads the view first: one that reads the old snapshot with
-	// the new view sees profiles of another director, and asks again.
-	a.snapshot.Store(s)
-	a.view.Store(v)
+func (a *Authority) Use(v *View, s *dnslb.Snapshot) { a.state.Store(&state{v, s}) }
+
+// Update puts a snapshot of the profiles of the view in use to use; one of
+// other profiles is not taken.
+func (a *Authority) Update(s *dnslb.Snapshot) {
+	for {
+		old := a.state.Load()
+		if old.snapshot == nil || old.snapshot.Director() != s.Director() || a.state.CompareAndSwap(old, &state{old.view, s}) {
+			return
+		}
+	}
 }
 
-// Update puts a snapshot of the same profiles to use.
-func (a *Authority) Update(s *dnslb.Snapshot) { a.snapshot.Store(s) }
-
 // Snapshot is the one in use; nil: none.
-func (a *Authority) Snapshot() *dnslb.Snapshot { return a.snapshot.Load() }
+func (a *Authority) Snapshot() *dnslb.Snapshot { return a.state.Load().snapshot }
 
 // View is the one in use.
-func (a *Authority) View() *View { return a.view.Load() }
+func (a *Authority) View() *View { return a.state.Load().view }
 
 // Responder answers queries, one at a time.
 type Responder struct {
@@ -204,12 +212,8 @@ func (r *Responder) Respond(out, query []byte, from *server.Peer) []byte {
 
 // begin takes the view and the snapshot that go together.
 func (r *Responder) begin() {
-	for range 100 {
-		r.view, r.snapshot = r.authority.view.Load(), r.authority.snapshot.Load()
-		if r.view == r.authority.view.Load() && r.view.Counters.of(r.snapshot) {
-			break
-		}
-	}
+	now := r.authority.state.Load()
+	r.view, r.snapshot = now.view, now.snapshot
 	r.counts = r.view.Counters.shard(r.id)
 	r.answer.Endpoints, r.chains, r.packed = nil, 0, r.packed[:0]
 }

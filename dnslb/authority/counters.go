@@ -86,11 +86,6 @@ func NewCounters(d *dnslb.Director) *Counters {
 	return c
 }
 
-// of tells whether the counters are of a snapshot's director.
-func (c *Counters) of(s *dnslb.Snapshot) bool {
-	return s == nil && c.director == nil || s != nil && s.Director() == c.director
-}
-
 func (c *Counters) shard(id uint32) *shard { return &c.shards[id%shards] }
 
 // note counts a query that was answered.
