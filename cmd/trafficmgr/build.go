@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -134,6 +135,9 @@ func (b *build) loadPlaces() {
 	b.undo = append(b.undo, db.Close)
 }
 
+// maxTable bounds the file of latencies.
+const maxTable = 64 << 20
+
 // loadLatencies builds the table of latencies, which remembers the one before.
 func (b *build) loadLatencies() {
 	if !b.needs(config.RoutePerformance) {
@@ -142,13 +146,12 @@ func (b *build) loadLatencies() {
 	var csv io.Reader
 	if file := b.conf.Latency.Table; file != "" {
 		b.depend(file)
-		f, err := os.Open(file)
+		data, err := smallfile.Read(file, maxTable)
 		if err != nil {
 			b.fail("latency.table", err)
 			return
 		}
-		defer f.Close()
-		csv = f
+		csv = bytes.NewReader(data)
 	}
 	table, err := latency.Build(b.next.places, csv, b.prev.latencies)
 	if err != nil {

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"gatehouse/config"
 	"gatehouse/dnslb/doh"
@@ -79,10 +82,34 @@ func (b *build) open(ctx context.Context, i int, key doorKey) {
 	}
 	d.tls.Store(conf)
 	if err := b.bind(ctx, d); err != nil {
-		b.fail(listenName(i)+".address", command.ListenError(err))
+		b.fail(listenName(i)+".address", b.listenError(d, err))
 		return
 	}
 	b.undo = append(b.undo, d.close)
+}
+
+// listenError says what to do about an address that cannot be listened on. A
+// listener that this configuration no longer has still holds its address while
+// the new one is bound.
+func (b *build) listenError(d *door, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		for key := range b.prev.listening {
+			if key.address.Port() == d.address.Port() && key.udp() == d.udp() && b.gone(key) {
+				return fmt.Errorf("%w; this process listens there as %s, which a reload cannot turn into %s: remove the one, reload, and add the other, or restart", err, key, d)
+			}
+		}
+	}
+	return command.ListenError(err)
+}
+
+// udp tells whether the address is one for UDP: another space of ports.
+func (k doorKey) udp() bool { return k.protocol == config.DNSOverUDP }
+
+// gone tells whether the next configuration has no such door.
+func (b *build) gone(key doorKey) bool {
+	return !slices.ContainsFunc(b.conf.Listen, func(l config.DNSListener) bool {
+		return l.Address == key.address && slices.Contains(l.Protocols, key.protocol) && (key.path == "" || key.path == l.Path)
+	})
 }
 
 // bind opens the sockets of a door.

@@ -85,7 +85,6 @@ type Event struct {
 	DO              bool
 	Profile         *dnslb.Profile    // nil: none
 	Endpoints       []*dnslb.Endpoint // that were chosen
-	Took            time.Duration
 }
 
 // state is what responders answer from: two things that belong together.

@@ -202,7 +202,12 @@ func (r *Responder) signReferral() {
 	from := len(p.authority)
 	if ds := cut.Get(typeDS); ds != nil {
 		r.add(&p.authority, cut.Name, ds)
-	} else if data, err := zone.Data(signer.NSEC(zone.Text(cut.Name), cut.Types(), p.zone.Negative.TTL)); err == nil {
+	} else {
+		data, err := zone.Data(signer.NSEC(zone.Text(cut.Name), cut.Types(), p.zone.Negative.TTL))
+		if err != nil {
+			r.busy()
+			return
+		}
 		p.authority = append(p.authority, wire.Record{Name: cut.Name, Type: typeNSEC, TTL: p.zone.Negative.TTL, Data: data})
 	}
 	rrsig := r.signature(signer, &r.query, p.authority[from:])

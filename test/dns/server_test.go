@@ -430,3 +430,22 @@ func TestCommandsWithoutAProcess(t *testing.T) {
 		}
 	}
 }
+
+// A listener that becomes another one on the same port is refused with what
+// holds the port, and the old configuration runs on.
+func TestAPortThatThisProcessHasItself(t *testing.T) {
+	const rest = `
+zones: [{name: lab.test, nameServers: [ns1.other.test]}]
+profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: none}, endpoints: [{name: a, target: 192.0.2.1}]}]
+`
+	cert := testkit.NewCA(t).Server("dns.lab.test")
+	p := start(t, rest)
+	testkit.Replace(t, p.file, fmt.Sprintf("admin: {address: %q}\nlisten: [{address: %q, protocols: [dot], tls: {certificates: [{certFile: %q, keyFile: %q}]}}]\n", p.admin, p.address, cert.CertFile, cert.KeyFile)+rest)
+	out := run(t, 1, "reload", "--admin", p.admin)
+	if want := "this process listens there as " + p.address + "/tcp, which a reload cannot turn into " + p.address + "/dot"; !strings.Contains(out, want) {
+		t.Errorf("%s\nwant %s", out, want)
+	}
+	if got := ask(t, p.address, "tcp", "www.lab.test."); got != "192.0.2.1" {
+		t.Errorf("after the refused reload: %s", got)
+	}
+}
