@@ -155,24 +155,8 @@ func (a *app) operatorTasks(tasks []daemon.Task, d *daemon.Daemon, reloader *dae
 	if a.source.file != "" {
 		opts.Reload = reloader.Reload
 	}
-	if conf.Admin.Address != "off" {
-		opts.Address = conf.Admin.Address
-		s, err := admin.New(opts)
-		if err != nil {
-			return nil, err
-		}
-		a.addEndpoints(s, d)
-		tasks = append(tasks, s)
-	}
-	if conf.Metrics.Address != "" {
-		opts.Address = conf.Metrics.Address
-		s, err := admin.NewMetrics(opts)
-		if err != nil {
-			return nil, err
-		}
-		tasks = append(tasks, s)
-	}
-	return tasks, nil
+	servers, err := admin.Servers(opts, conf.Admin.Address, conf.Metrics.Address, func(s *admin.Server) { a.addEndpoints(s, d) })
+	return append(tasks, servers...), err
 }
 
 // reloaded tells the log and the metrics what became of a configuration.

@@ -117,6 +117,33 @@ func NewMetrics(opts Options) (*Server, error) {
 	return s, nil
 }
 
+// Servers are the tasks of a process's operator: the server at address, unless
+// that is "off", to which add, if not nil, adds what the binary has beyond the
+// others, and the read-only one, if metrics is not empty. Options.Address is
+// not looked at.
+func Servers(opts Options, address, metrics string, add func(*Server)) (tasks []daemon.Task, err error) {
+	if address != "off" {
+		opts.Address = address
+		s, err := New(opts)
+		if err != nil {
+			return nil, err
+		}
+		if add != nil {
+			add(s)
+		}
+		tasks = append(tasks, s)
+	}
+	if metrics != "" {
+		opts.Address = metrics
+		s, err := NewMetrics(opts)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, s)
+	}
+	return tasks, nil
+}
+
 // newServer makes a server without endpoints.
 func newServer(opts Options, public bool) (*Server, error) {
 	if opts.Log == nil {
