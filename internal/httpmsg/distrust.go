@@ -35,15 +35,24 @@ func isAlnum(c byte) bool {
 }
 
 // internalPrefixes begin the names of fields by which proxies and servers
-// command each other; internalNames are such fields. All begin with "x-".
+// command each other, or tell of the client's certificate; internalNames are
+// such fields. All begin with "x-".
 var (
-	internalPrefixes = [...]string{"x-appgw-", "x-accel-", "x-envoy-", "x-sendfile-"}
-	internalNames    = [...]string{"x-sendfile", "x-lighttpd-send-file", "x-rewrite-url", "x-litespeed-location"}
+	internalPrefixes = [...]string{"x-appgw-", "x-accel-", "x-envoy-", "x-sendfile-", "x-client-cert-"}
+	internalNames    = [...]string{"x-sendfile", "x-lighttpd-send-file", "x-rewrite-url", "x-litespeed-location", "x-client-cert", "x-arr-clientcert"}
+)
+
+// clientCert and clientCertChain tell a backend what certificate the client
+// has (RFC 9440 2: to be removed from every request).
+const (
+	clientCert      = "client-cert"
+	clientCertChain = "client-cert-chain"
 )
 
 // DropInternal deletes what no client may say: Proxy, which becomes HTTP_PROXY
 // in a CGI environment (row 48), and control fields of ours, of other proxies
-// and of servers behind us (row 49). X-Forwarded-* and X-Original-* are not
+// of servers behind us (row 49), and what certificate the client has,
+// which nobody but the gateway knows. X-Forwarded-* and X-Original-* are not
 // among them; what becomes of those depends on who the peer is.
 func DropInternal(f *Fields) {
 	for i := range f.list {
@@ -59,9 +68,13 @@ func DropInternal(f *Fields) {
 	}
 }
 
+// Internal reports whether DropInternal deletes fields of that name that Known
+// does not know.
+func Internal(name []byte) bool { return isInternal(name) }
+
 func isInternal(name []byte) bool {
 	if len(name) < 3 || lower[name[0]] != 'x' || name[1] != '-' {
-		return false
+		return EqualFold(name, clientCert) || EqualFold(name, clientCertChain)
 	}
 	for _, prefix := range internalPrefixes {
 		if len(name) >= len(prefix) && EqualFold(name[:len(prefix)], prefix) {
@@ -81,7 +94,7 @@ func isInternal(name []byte) bool {
 // address, the scheme or a verified certificate from them. Fields that Known
 // knows are not among them.
 var (
-	vouchingPrefixes = [...]string{"x-forwarded-", "x-original-", "ssl-client-"}
+	vouchingPrefixes = [...]string{"x-forwarded-", "x-original-", "ssl-client-", "x-ssl-client-"}
 	vouchingNames    = [...]string{"true-client-ip", "x-client-ip", "cf-connecting-ip", "x-cluster-client-ip", "x-url-scheme", "x-scheme", "front-end-https"}
 )
 

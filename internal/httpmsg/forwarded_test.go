@@ -131,9 +131,10 @@ func TestUnsafeNamesAreDropped(t *testing.T) {
 
 func TestInternalFieldsAreDropped(t *testing.T) {
 	f := fields("PROXY: evil", "X-AppGW-Trace-Id: 1", "x-appgw-anything: 1", "X-Accel-Redirect: /x", "X-Envoy-Original-Path: /",
-		"X-Sendfile: /etc/passwd", "X-Sendfile-Type: X-Accel-Redirect", "X-Rewrite-URL: /admin", "X-Appgwish: a", "X-Forwarded-For: b", "Proxy-Status: c", "Y-Accel-: d")
+		"X-Sendfile: /etc/passwd", "X-Sendfile-Type: X-Accel-Redirect", "X-Rewrite-URL: /admin", "Client-Cert: :a:", "CLIENT-CERT-CHAIN: :a:",
+		"x-client-cert: a", "X-Client-Cert-Verification: SUCCESS", "X-ARR-ClientCert: a", "X-Client-Certain: a", "Client-Certificate: b", "X-Appgwish: a", "X-Forwarded-For: b", "Proxy-Status: c", "Y-Accel-: d")
 	DropInternal(f)
-	if got, want := string(f.AppendLines(nil)), "X-Appgwish: a\r\nX-Forwarded-For: b\r\nProxy-Status: c\r\nY-Accel-: d\r\n"; got != want {
+	if got, want := string(f.AppendLines(nil)), "X-Client-Certain: a\r\nClient-Certificate: b\r\nX-Appgwish: a\r\nX-Forwarded-For: b\r\nProxy-Status: c\r\nY-Accel-: d\r\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

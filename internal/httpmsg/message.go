@@ -82,6 +82,9 @@ type Request struct {
 	Query      Span // after the "?", as received; Valid iff HasQuery
 	HasQuery   bool
 	Path       Span // canonical path; set by the gateway (see CanonicalPath)
+	// Rewritten is set when the gateway has put others in the place of Path
+	// and Query: what is forwarded is then not what Target says.
+	Rewritten bool
 
 	// Authority is the host and port that the request is for, as received:
 	// the target's for the absolute form, otherwise the Host field's. Empty

@@ -1,5 +1,5 @@
-// Package proxyproto reads PROXY protocol headers, versions 1 and 2: the
-// client's address, told by a proxy in front of us.
+// Package proxyproto reads and writes PROXY protocol headers, versions 1 and
+// 2: the client's address, told by a proxy to what is behind it.
 //
 // Source: "The PROXY protocol, versions 1 & 2", HAProxy Technologies.
 package proxyproto

@@ -166,3 +166,14 @@ func fromSockaddr(sa unix.Sockaddr) netip.AddrPort {
 	}
 	return netip.AddrPort{}
 }
+
+// RTT is the kernel's estimate of the time to the other end and back; false
+// where there is none, as on a unix socket.
+func (s *socket) RTT() (time.Duration, bool) {
+	var info *unix.TCPInfo
+	err := s.control(func(fd uintptr) { info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err != nil || info == nil || info.Rtt == 0 {
+		return 0, false
+	}
+	return time.Duration(info.Rtt) * time.Microsecond, true
+}
