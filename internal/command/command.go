@@ -115,11 +115,17 @@ func Count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// RaiseDescriptorLimit allows as many open files as the system does.
-func RaiseDescriptorLimit() {
+// RaiseDescriptorLimit allows as many open files as the system does, and
+// returns how many; 0: that is not known.
+func RaiseDescriptorLimit() int {
 	var r syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) == nil && r.Cur < r.Max {
-		r.Cur = r.Max
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r)
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil {
+		return 0
 	}
+	if old := r.Cur; r.Cur < r.Max {
+		if r.Cur = r.Max; syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r) != nil {
+			r.Cur = old
+		}
+	}
+	return int(min(r.Cur, 1<<30))
 }

@@ -105,6 +105,22 @@ func (o *Remote) Post(cmd *cobra.Command, path string, args url.Values, done str
 	return err
 }
 
+// PostFor does something and prints what came of it: as JSON, or as text does.
+func (o *Remote) PostFor(cmd *cobra.Command, path string, args url.Values, into any, text func(io.Writer)) error {
+	c, err := o.client()
+	if err != nil {
+		return err
+	}
+	if err := c.Post(cmd.Context(), path, args, into); err != nil {
+		return err
+	}
+	if o.json {
+		return PrintJSON(cmd.OutOrStdout(), into)
+	}
+	text(cmd.OutOrStdout())
+	return nil
+}
+
 // NewReload is the command that makes a running process read its
 // configuration again.
 func (b Binary) NewReload() *cobra.Command {

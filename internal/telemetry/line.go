@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net/netip"
 	"strconv"
@@ -73,6 +74,10 @@ func (e *encoder) json(dst []byte, r *Record) []byte {
 	if r.Backend != "" {
 		dst = jsonBackend(dst, r)
 	}
+	if r.CacheResult != "" {
+		dst = append(dst, `,"cacheResult":"`...)
+		dst = append(append(dst, r.CacheResult...), '"')
+	}
 	if r.WAFPolicy != "" {
 		dst = jsonWAF(dst, r)
 	}
@@ -90,6 +95,11 @@ func jsonClient(dst []byte, r *Record) []byte {
 		dst = appendAddr(dst, r.PeerAddr.Addr())
 		dst = append(dst, `","peerPort":`...)
 		dst = strconv.AppendUint(dst, uint64(r.PeerAddr.Port()), 10)
+	}
+	if r.User != "" {
+		dst = append(dst, `,"clientUser":"`...)
+		dst = appendJSON(dst, []byte(r.User), maxShort)
+		dst = append(dst, '"')
 	}
 	return dst
 }
@@ -146,6 +156,16 @@ func jsonTLS(dst []byte, r *Record) []byte {
 	dst = append(dst, tlsProtocol(r.TLSVersion)...)
 	dst = append(dst, `","sslServerName":"`...)
 	dst = appendJSON(dst, []byte(r.ServerName), maxHost)
+	dst = append(dst, '"')
+	if r.ClientVerify == "" {
+		return dst
+	}
+	dst = append(dst, `,"sslClientVerify":"`...)
+	dst = appendJSON(dst, []byte(r.ClientVerify), maxShort)
+	dst = append(dst, `","sslClientCertificateFingerprint":"`...)
+	dst = append(dst, r.ClientFingerprint...)
+	dst = append(dst, `","sslClientCertificateIssuerName":"`...)
+	dst = appendJSON(dst, []byte(r.ClientIssuer), maxHost)
 	return append(dst, '"')
 }
 
@@ -226,6 +246,15 @@ func jsonTimers(dst []byte, r *Record) []byte {
 func jsonEnd(dst []byte, r *Record) []byte {
 	dst = append(dst, `},"retries":`...)
 	dst = strconv.AppendInt(dst, int64(r.Retries), 10)
+	if r.Queued > 0 {
+		dst = append(dst, `,"queueTime":`...)
+		dst = appendSeconds(dst, r.Queued)
+	}
+	if r.Hedge != "" {
+		dst = append(dst, `,"hedge":"`...)
+		dst = append(dst, r.Hedge...)
+		dst = append(dst, '"')
+	}
 	dst = append(dst, `,"termination":"`...)
 	if i := r.Termination.index(); i == 0 {
 		dst = append(dst, "--"...)
@@ -253,7 +282,9 @@ func (e *encoder) combined(dst []byte, r *Record) []byte {
 	} else {
 		dst = append(dst, '-')
 	}
-	dst = append(dst, " - - ["...)
+	dst = append(dst, " - "...)
+	dst = appendUser(dst, r.User)
+	dst = append(dst, " ["...)
 	dst = e.appendStamp(dst, max(r.Start, 0), combinedStamp)
 	dst = append(dst, `] "`...)
 	if len(r.Method) > 0 || len(r.Target) > 0 {
@@ -278,6 +309,14 @@ func (e *encoder) combined(dst []byte, r *Record) []byte {
 	dst = append(dst, `" "`...)
 	dst = appendQuoted(dst, r.UserAgent, maxAgent)
 	return append(dst, "\"\n"...)
+}
+
+// appendUser appends a user's name, which must not look like the next column.
+func appendUser(dst []byte, user string) []byte {
+	if user == "" || user == "-" {
+		return append(dst, '-')
+	}
+	return appendQuoted(dst, bytes.ReplaceAll([]byte(user), []byte(" "), []byte("%20")), maxShort)
 }
 
 // appendAddr appends an address without its zone: an interface may have any

@@ -73,6 +73,7 @@ func checkLine(t testing.TB, line []byte) {
 func TestJSONLineHasAzuresFacts(t *testing.T) {
 	r := usualRecord()
 	r.TLS, r.TLSVersion, r.Cipher, r.ServerName = true, 0x0303, 0xC02F, "shop.example"
+	r.ClientVerify, r.ClientFingerprint, r.ClientIssuer = "SUCCESS", "0a1b", `CN=ca \"x\"`
 	r.Start = time.Date(2026, 11, 24, 11, 40, 23, 7_999_999, time.UTC).UnixNano()
 	r.PeerAddr = netip.MustParseAddrPort("[::ffff:10.1.1.1]:99")
 	r.Tc, r.Reused, r.Retries = 3_000_000, false, 1
@@ -88,6 +89,7 @@ func TestJSONLineHasAzuresFacts(t *testing.T) {
 		"httpStatus": 200.0, "receivedBytes": 412.0, "sentBytes": 10421.0, "timeTaken": 0.000862,
 		"transactionId": "0123456789abcdef0123456789abcdef",
 		"sslEnabled":    "on", "sslCipher": "ECDHE-RSA-AES128-GCM-SHA256", "sslProtocol": "TLSv1.2", "sslServerName": "shop.example",
+		"sslClientVerify": "SUCCESS", "sslClientCertificateFingerprint": "0a1b", "sslClientCertificateIssuerName": `CN=ca \"x\"`,
 		"serverRouted": "10.0.0.9:8080", "serverStatus": 200.0, "serverConnectTime": 0.003, "serverHeaderTime": 0.003812,
 		"serverResponseLatency": 0.003848, "serverReceivedBytes": 10388.0, "serverSentBytes": 502.0,
 		"reused": false, "retries": 1.0, "termination": "--", "error_info": "ERRORINFO_NO_ERROR",
@@ -121,7 +123,7 @@ func TestJSONLineOfARefusedRequest(t *testing.T) {
 			t.Errorf("%s is %q, want %q", k, got, w)
 		}
 	}
-	for _, k := range []string{"serverRouted", "serverStatus", "sslCipher", "referer", "peerIP"} {
+	for _, k := range []string{"serverRouted", "serverStatus", "sslCipher", "sslClientVerify", "referer", "peerIP"} {
 		if v, ok := m[k]; ok {
 			t.Errorf("%s is %v, want none", k, v)
 		}

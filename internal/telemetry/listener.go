@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"gatehouse/internal/tlscert"
 )
 
 // Listener counts the connections of one listener. Where listeners share an
@@ -124,7 +126,7 @@ const (
 // String returns the label value: the name of the key in the configuration.
 func (l Limit) String() string {
 	return labelOf(int(l), []string{
-		"headBytes", "fields", "urlBytes", "headTimeout", "bodyMinRate", "bodyBytes", "idleTimeout",
+		"headBytes", "fields", "urlBytes", "headTimeout", "bodyMinRate", "maxBodySize", "idleTimeout",
 		"tunnelIdleTimeout", "writeStall", "connections", "connectionsPerClient", "responseHeadBytes", "heldBytes",
 		"heldBytesPerClient",
 	})
@@ -169,19 +171,35 @@ const (
 	TLSFailedTimeout                        // not complete in time
 	TLSFailedClosed                         // the client went away
 	TLSFailedNoneInCommon                   // no version, suite, curve or signature in common
-	tlsFailures           = iota
+
+	// A strict listener did not accept the client's certificate.
+	TLSFailedCertMissing
+	TLSFailedCertInvalid
+	TLSFailedCertExpired // or not yet valid
+	TLSFailedCertUnknownCA
+	TLSFailedCertUsage // not for client authentication
+	TLSFailedCertIssuer
+	TLSFailedCertRevoked
+	TLSFailedCertCRL  // no revocation list of its CA is in force
+	TLSFailedCertOCSP // no responder can be asked about it
+	tlsFailures       = iota
 )
 
 // String returns the label value.
 func (f TLSFailure) String() string {
-	return labelOf(int(f), []string{"other", "not_tls", "timeout", "closed", "none_in_common"})
+	return labelOf(int(f), []string{"other", "not_tls", "timeout", "closed", "none_in_common",
+		"client_certificate_missing", "client_certificate_invalid", "client_certificate_expired", "client_certificate_unknown_ca",
+		"client_certificate_usage", "client_certificate_issuer", "client_certificate_revoked", "client_certificate_crl", "client_certificate_ocsp"})
 }
 
 // ClassifyTLSError finds out why the handshake that returned err failed.
 func ClassifyTLSError(err error) TLSFailure {
 	var notTLS tls.RecordHeaderError
 	var alert tls.AlertError
+	var client *tlscert.ClientError
 	switch {
+	case errors.As(err, &client):
+		return classifyClient(client.Why)
 	case errors.As(err, &notTLS):
 		return TLSFailedNotTLS
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
@@ -192,8 +210,32 @@ func ClassifyTLSError(err error) TLSFailure {
 		return TLSFailedOther
 	case err != nil && mentionsNoneInCommon(err.Error()):
 		return TLSFailedNoneInCommon
+	case err != nil && strings.Contains(err.Error(), "didn't provide a certificate"): // crypto/tls has no error value for it
+		return TLSFailedCertMissing
 	}
 	return TLSFailedOther
+}
+
+func classifyClient(why tlscert.ClientFault) TLSFailure {
+	switch why {
+	case tlscert.ClientCertMissing:
+		return TLSFailedCertMissing
+	case tlscert.ClientCertExpired:
+		return TLSFailedCertExpired
+	case tlscert.ClientCertUnknownCA:
+		return TLSFailedCertUnknownCA
+	case tlscert.ClientCertUsage:
+		return TLSFailedCertUsage
+	case tlscert.ClientCertIssuer:
+		return TLSFailedCertIssuer
+	case tlscert.ClientCertRevoked:
+		return TLSFailedCertRevoked
+	case tlscert.ClientCertCRL:
+		return TLSFailedCertCRL
+	case tlscert.ClientCertOCSP:
+		return TLSFailedCertOCSP
+	}
+	return TLSFailedCertInvalid
 }
 
 // mentionsNoneInCommon looks at crypto/tls's text, for which it has no error

@@ -17,6 +17,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"gatehouse/internal/tlscert"
 )
 
 // scrape returns every series and its value; a histogram shows its count and
@@ -416,6 +418,19 @@ func TestTLSErrorsAreClassified(t *testing.T) {
 		{"old version", handshakeError(t, func(c net.Conn) {
 			tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()
 		}), TLSFailedNoneInCommon},
+		{"no certificate", handshakeErrorOf(t, &tls.Config{ClientAuth: tls.RequireAnyClientCert, Certificates: []tls.Certificate{selfSigned(t)}}, func(c net.Conn) {
+			conn := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			conn.Handshake()
+			conn.Read(make([]byte, 1))
+		}), TLSFailedCertMissing},
+		{"revoked", fmt.Errorf("handshake: %w", &tlscert.ClientError{Why: tlscert.ClientCertRevoked}), TLSFailedCertRevoked},
+		{"expired", &tlscert.ClientError{Why: tlscert.ClientCertExpired}, TLSFailedCertExpired},
+		{"unknown CA", &tlscert.ClientError{Why: tlscert.ClientCertUnknownCA}, TLSFailedCertUnknownCA},
+		{"usage", &tlscert.ClientError{Why: tlscert.ClientCertUsage}, TLSFailedCertUsage},
+		{"issuer", &tlscert.ClientError{Why: tlscert.ClientCertIssuer}, TLSFailedCertIssuer},
+		{"no list", &tlscert.ClientError{Why: tlscert.ClientCertCRL}, TLSFailedCertCRL},
+		{"no responder", &tlscert.ClientError{Why: tlscert.ClientCertOCSP}, TLSFailedCertOCSP},
+		{"invalid", &tlscert.ClientError{Why: tlscert.ClientCertInvalid}, TLSFailedCertInvalid},
 		{"timeout", fmt.Errorf("read: %w", os.ErrDeadlineExceeded), TLSFailedTimeout},
 		{"context", context.DeadlineExceeded, TLSFailedTimeout},
 		{"anything", errors.New("tls: bad"), TLSFailedOther},
@@ -432,6 +447,12 @@ func TestTLSErrorsAreClassified(t *testing.T) {
 
 // handshakeError is what a TLS 1.3 server says of a client.
 func handshakeError(t *testing.T, client func(net.Conn)) error {
+	t.Helper()
+	return handshakeErrorOf(t, &tls.Config{MinVersion: tls.VersionTLS13}, client)
+}
+
+// handshakeErrorOf is what a server says of a client.
+func handshakeErrorOf(t *testing.T, server *tls.Config, client func(net.Conn)) error {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -453,5 +474,19 @@ func handshakeError(t *testing.T, client func(net.Conn)) error {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	return tls.Server(conn, &tls.Config{MinVersion: tls.VersionTLS13}).Handshake()
+	return tls.Server(conn, server).Handshake()
+}
+
+// selfSigned is a certificate for a server that nobody need trust.
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	cert, key, err := tlscert.SelfSigned([]string{"a.example"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
 }

@@ -30,7 +30,7 @@ func OpenOutput(name string) (*Output, error) {
 	// start that hangs. It means nothing to a regular file.
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 	if err != nil {
-		return nil, fmt.Errorf("access log: %w", err)
+		return nil, fmt.Errorf("log output: %w", err)
 	}
 	return &Output{name: name, file: f}, nil
 }
@@ -43,7 +43,7 @@ func duplicate(name string, f *os.File) (*Output, error) {
 	var dupErr error
 	err := onDescriptor(f, func(old int) { fd, dupErr = unix.FcntlInt(uintptr(old), unix.F_DUPFD_CLOEXEC, 3) })
 	if err := errors.Join(err, dupErr); err != nil {
-		return nil, fmt.Errorf("access log: %s: %w", name, err)
+		return nil, fmt.Errorf("log output: %s: %w", name, err)
 	}
 	return &Output{name: name, file: os.NewFile(uintptr(fd), name)}, nil
 }

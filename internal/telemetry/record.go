@@ -23,6 +23,8 @@ type Record struct {
 	ClientAddr netip.AddrPort // who asks, after trusted-proxy evaluation
 	PeerAddr   netip.AddrPort // the other end of the connection
 
+	User string // who asks, as an authentication found out; empty: none did
+
 	// Names of what was chosen; empty: the exchange did not get so far.
 	Listener string
 	Rule     string
@@ -56,6 +58,12 @@ type Record struct {
 	Cipher     uint16 // crypto/tls number
 	ServerName string // SNI
 
+	// The client's certificate, on listeners that ask for one. ClientVerify is
+	// SUCCESS, NONE, or FAILED: and the reason; empty: none was asked for.
+	ClientVerify      string
+	ClientFingerprint string // SHA-1, hexadecimal
+	ClientIssuer      string
+
 	// Timers in nanoseconds, -1 when that point was not reached; the names
 	// are HAProxy's. Ta = TR + Tw + Tc + Tr + Td.
 	Th int64 // connection accepted until handshakes (PROXY, TLS) were done; 0 on every request but a connection's first
@@ -67,12 +75,18 @@ type Record struct {
 	Td int64 // response head until the last byte was sent to the client
 	Ta int64 // the whole of it: first byte of the request to last byte of the response
 
-	Retries int  // further attempts made
-	Reused  bool // the upstream connection had served before
+	Queued  int64  // of Tw, the time in the queue of the pool; 0: it did not wait there
+	Hedge   string // "won" or "lost", if a second member was asked beside the first; empty: none was
+	Retries int    // further attempts made
+	Reused  bool   // the upstream connection had served before
 
 	// Termination says who ended the exchange and in which phase; see
 	// [Termination]. The zero value counts as normal.
 	Termination Termination
+
+	// CacheResult is what a cache did: hit, stale, collapsed, revalidated,
+	// expired, miss, bypass or unavailable. Empty: there is none for the request.
+	CacheResult string
 
 	// What the web application firewall did. Empty: none looked at it.
 	WAFPolicy         string // name of the policy
