@@ -212,6 +212,9 @@ func (u *Upgrader) Upgrade(ctx context.Context) (pid int, err error) {
 	if u.pathErr != nil {
 		return 0, fmt.Errorf("upgrade: %w", u.pathErr)
 	}
+	if u.Prepare != nil {
+		defer u.Prepare()()
+	}
 	keys, files, err := u.begin()
 	if err != nil {
 		return 0, fmt.Errorf("upgrade: %w", err)

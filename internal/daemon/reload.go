@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -33,6 +34,11 @@ type Reloader struct {
 	// OnResult, if set, is called with each result, one at a time: for logs
 	// and metrics.
 	OnResult func(Result)
+
+	// FreeMemory gives back to the operating system, after each reload, what
+	// building took: for a process that allocates too little while it serves
+	// for that to be needed again soon, or for the collector to come by.
+	FreeMemory bool
 
 	// around, if set, is called before a reload; what it returns, after.
 	around func(trigger string) (after func(error))
@@ -92,6 +98,31 @@ func (r *Reloader) Reload(ctx context.Context, trigger string) error {
 	return err
 }
 
+// Exclusive runs f while no reload runs: for what changes the running
+// configuration otherwise. It waits for one that is under way; ctx bounds only
+// that wait. When the process is stopping it returns ErrStopping.
+func (r *Reloader) Exclusive(ctx context.Context, f func()) error {
+	var err error
+	waitErr := r.exclusive(ctx, func() {
+		r.mu.Lock()
+		stopped := r.stopped
+		r.mu.Unlock()
+		if stopped {
+			err = ErrStopping
+			return
+		}
+		f()
+	})
+	return errors.Join(waitErr, err)
+}
+
+// Exclusively is Exclusive of a function that can fail.
+func (r *Reloader) Exclusively(ctx context.Context, f func() error) error {
+	var err error
+	refused := r.Exclusive(ctx, func() { err = f() })
+	return errors.Join(refused, err)
+}
+
 // exclusive runs f while no reload runs.
 func (r *Reloader) exclusive(ctx context.Context, f func()) error {
 	turn := r.turns()
@@ -140,6 +171,9 @@ func (r *Reloader) reload(ctx context.Context, trigger string) error {
 	after(err)
 	if r.OnResult != nil {
 		r.OnResult(result)
+	}
+	if r.FreeMemory {
+		debug.FreeOSMemory()
 	}
 	return err
 }

@@ -202,3 +202,32 @@ func TestSettledFileIsNotReadAgain(t *testing.T) {
 		t.Error("not read again although it changed")
 	}
 }
+
+// What runs exclusively waits for a reload, and does not run once the process
+// stops.
+func TestExclusiveRunsBetweenReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		r := &Reloader{Apply: func(context.Context) ([]string, error) {
+			time.Sleep(time.Second)
+			order = append(order, "reload")
+			return nil, nil
+		}}
+		go r.Reload(t.Context(), "test")
+		synctest.Wait()
+		if err := r.Exclusive(t.Context(), func() { order = append(order, "exclusive") }); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(order, []string{"reload", "exclusive"}) {
+			t.Errorf("%v", order)
+		}
+		failed := errors.New("failed")
+		if err := r.Exclusively(t.Context(), func() error { return failed }); !errors.Is(err, failed) {
+			t.Errorf("%v", err)
+		}
+		r.stop()
+		if err := r.Exclusive(t.Context(), func() { t.Error("it ran") }); !errors.Is(err, ErrStopping) {
+			t.Errorf("%v", err)
+		}
+	})
+}

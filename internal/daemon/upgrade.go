@@ -31,6 +31,11 @@ type Upgrader struct {
 	// called once an upgrade is under way.
 	Word func() []byte
 
+	// Prepare, if not nil, is called before that, while sockets can still be
+	// Held for this upgrade alone; what it returns is called when the upgrade
+	// is over, whatever came of it.
+	Prepare func() (over func())
+
 	path    string // the binary, as it is to be found on disk
 	pathErr error  // why that is not known
 	args    []string
@@ -205,6 +210,24 @@ func (u *Upgrader) ListenPacket(ctx context.Context, lc *net.ListenConfig, netwo
 		return nil, err
 	}
 	return &PacketConn{UDPConn: udp, forget: func() { u.forget(s) }}, nil
+}
+
+// Take returns an inherited socket of a name that Hold was given in the process
+// before this one, and nil if there is none (left). The file is the caller's.
+func (u *Upgrader) Take(network, address string) (*os.File, error) {
+	return u.take(key{Network: network, Address: address})
+}
+
+// Hold has an upgrade hand over a socket that this package has not opened, by a
+// name for Take; several may have the same. Once they are handed over, retire
+// is called: the process is to take nothing new from it. forget takes it out
+// again, before it is closed.
+func (u *Upgrader) Hold(network, address string, conn syscall.Conn, retire func()) (forget func(), err error) {
+	s := &socket{key: key{Network: network, Address: address}, conn: conn, retire: retire}
+	if err := u.register(s); err != nil {
+		return nil, err
+	}
+	return func() { u.forget(s) }, nil
 }
 
 // take returns the descriptor of an inherited socket, or nil if there is

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ func serveForTest(dir string) error {
 	// Each process tells the next its id, after what it was told itself.
 	word := strings.TrimPrefix(string(u.Inheritance())+","+strconv.Itoa(os.Getpid()), ",")
 	u.Word = func() []byte { return []byte(word) }
+	u.Prepare = func() func() { return prepare(u, dir) }
 	if err := os.WriteFile(filepath.Join(dir, "word"), []byte(word), 0o600); err != nil {
 		return err
 	}
@@ -74,8 +76,62 @@ func serveForTest(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := holdPair(u, dir); err != nil {
+		return err
+	}
 	d.Tasks = append(d.Tasks, task)
 	return d.Run(context.Background())
+}
+
+// holdPair holds two sockets that package net does not know, by one name, and
+// writes down which they are; retired: that they were handed over.
+func holdPair(u *Upgrader, dir string) error {
+	var lines []string
+	for range 2 {
+		f, err := u.Take("raw", "pair")
+		if err != nil {
+			return err
+		}
+		if f == nil {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+			if err != nil {
+				return err
+			}
+			f = os.NewFile(uintptr(fd), "raw")
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		lines = append(lines, fmt.Sprint(info.Sys().(*syscall.Stat_t).Ino))
+		retired := filepath.Join(dir, fmt.Sprintf("retired.%d.%d", os.Getpid(), len(lines)))
+		if _, err := u.Hold("raw", "pair", f, func() { os.WriteFile(retired, nil, 0o600) }); err != nil {
+			return err
+		}
+	}
+	if f, err := u.Take("raw", "once"); err != nil || (f != nil) != u.Inherited() {
+		return fmt.Errorf("what was held for one upgrade: %v, %v", f, err)
+	}
+	slices.Sort(lines)
+	return os.WriteFile(filepath.Join(dir, "pair."+strconv.Itoa(os.Getpid())), []byte(strings.Join(lines, " ")), 0o600)
+}
+
+// prepare holds a socket for one upgrade, and writes down that it is over.
+func prepare(u *Upgrader, dir string) func() {
+	if f, _ := u.Take("raw", "once"); f != nil {
+		f.Close()
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	forget, _ := u.Hold("raw", "once", r, nil)
+	return func() {
+		forget()
+		r.Close()
+		w.Close()
+		os.WriteFile(filepath.Join(dir, "over."+strconv.Itoa(os.Getpid())), nil, 0o600)
+	}
 }
 
 // echo answers every line, and every datagram, with the process id. When it
@@ -502,6 +558,53 @@ func TestOldProcessAcceptsNoMoreWhileItDrains(t *testing.T) {
 	s.await("to have drained", func() bool { _, ended := s.reap(old); return ended })
 }
 
+// Sockets that were opened elsewhere are handed over by name, and taken once.
+func TestHeldSocketsAreHandedOver(t *testing.T) {
+	s := startServer(t)
+	old := s.pid
+	if err := unix.Kill(old, unix.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	s.await("to be upgraded", func() bool { return strings.Contains(s.logged(), "upgraded: the new process serves") })
+	s.await("to have drained", func() bool { _, ended := s.reap(old); return ended })
+	s.pid = s.ask("tcp", s.tcp)
+	before, err := os.ReadFile(filepath.Join(s.dir, "pair."+strconv.Itoa(old)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(filepath.Join(s.dir, "pair."+strconv.Itoa(s.pid)))
+	if err != nil || string(before) != string(after) || s.pid == old {
+		t.Errorf("process %d had sockets %s, process %d has %s (%v)", old, before, s.pid, after, err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "over."+strconv.Itoa(old))); err != nil {
+		t.Error(err)
+	}
+	for i := range 2 {
+		if _, err := os.Stat(filepath.Join(s.dir, fmt.Sprintf("retired.%d.%d", old, i+1))); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(s.dir, fmt.Sprintf("retired.%d.%d", s.pid, i+1))); err == nil {
+			t.Error("the new process is to take nothing any more")
+		}
+	}
+}
+
+func TestForgottenSocketsAreNotHandedOver(t *testing.T) {
+	u := &Upgrader{open: map[*socket]struct{}{}}
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	forget, err := u.Hold("raw", "x", f, nil)
+	if err != nil || len(u.open) != 1 {
+		t.Fatalf("%d held: %v", len(u.open), err)
+	}
+	if forget(); len(u.open) != 0 {
+		t.Error("still held")
+	}
+}
+
 func TestStopDuringAnUpgradeStopsBoth(t *testing.T) {
 	s := startServer(t)
 	write(t, filepath.Join(s.dir, "fail"), "hang")
@@ -524,7 +627,7 @@ func TestInheritedSocketsDoNotLeakIntoOtherChildren(t *testing.T) {
 	sockets := 0
 	s.await("to close the connection that asked", func() bool {
 		sockets = countSockets(t, s.pid)
-		return sockets == 3
+		return sockets == 5 // three that are served, and a pair that is held
 	})
 }
 
