@@ -33,9 +33,14 @@ type Leaf struct {
 	Names     []string // DNS names and IP addresses; the first is also the common name
 	RSA       bool     // an RSA 2048 key instead of P-256
 	Client    bool     // for client authentication instead of servers
+	NoUsage   bool     // without a word of what it is for
 	NotBefore time.Time
 	NotAfter  time.Time
 	Serial    int64 // if zero, random
+
+	Responder  string // OCSP URL in it; empty: none
+	MustStaple bool   // it says that it wants a staple
+	SignsOCSP  bool   // it may sign answers for its issuer
 }
 
 // Cert is an issued certificate with its key, in memory and in files.
@@ -61,6 +66,51 @@ func NewCA(t testing.TB) *CA {
 	ca.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Cert.Raw})
 	ca.File = write(t, t.TempDir(), "ca.pem", ca.PEM)
 	return ca
+}
+
+// CAOf is an authority that exists already; it has no file.
+func CAOf(t testing.TB, cert *x509.Certificate, key crypto.Signer) *CA {
+	return &CA{Cert: cert, PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), t: t, key: key}
+}
+
+// Intermediate makes an authority below this one.
+func (ca *CA) Intermediate() *CA {
+	ca.t.Helper()
+	return ca.IntermediateWith("")
+}
+
+// IntermediateWith makes an authority below this one that can be asked about at an OCSP responder; empty: none.
+func (ca *CA) IntermediateWith(responder string) *CA {
+	ca.t.Helper()
+	key := newKey(ca.t, false)
+	template := &x509.Certificate{
+		SerialNumber: serial(ca.t, 0), Subject: pkix.Name{CommonName: "Gatehouse intermediate test authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	if responder != "" {
+		template.OCSPServer = []string{responder}
+	}
+	below := &CA{t: ca.t, key: key}
+	below.Cert = sign(ca.t, template, ca.Cert, key.Public(), ca.key)
+	below.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: below.Cert.Raw})
+	below.File = write(ca.t, ca.t.TempDir(), "ca.pem", below.PEM)
+	return below
+}
+
+// CRL is a revocation list in PEM with these certificates on it, in force from an hour ago until next.
+func (ca *CA) CRL(next time.Time, revoked ...*x509.Certificate) []byte {
+	ca.t.Helper()
+	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: next}
+	for _, c := range revoked {
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: time.Now().Add(-time.Minute)})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, ca.Cert, ca.key)
+	if err != nil {
+		ca.t.Fatalf("testkit: revocation list: %v", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 }
 
 // Pool is a pool with this authority alone.
@@ -115,6 +165,18 @@ func (l Leaf) template(t testing.TB) *x509.Certificate {
 	}
 	if l.Client {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
+	if l.NoUsage {
+		template.ExtKeyUsage = nil
+	}
+	if l.SignsOCSP {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
+	}
+	if l.Responder != "" {
+		template.OCSPServer = []string{l.Responder}
+	}
+	if l.MustStaple {
+		template.ExtraExtensions = append(template.ExtraExtensions, mustStapleExtension())
 	}
 	for _, name := range l.Names {
 		if ip := net.ParseIP(name); ip != nil {
