@@ -21,9 +21,12 @@ import (
 // maxPEM bounds a certificate or key file in bytes.
 const maxPEM = 1 << 20
 
-// files are where a certificate chain and its key are.
+// files are where a certificate chain and its key are, and what is sent with
+// them.
 type files struct {
 	cert, key string
+	ocsp      string // an OCSP answer; empty: none is configured
+	ask       bool   // the responder may be asked
 }
 
 // certificate is one good pair as it was read: immutable.
@@ -32,6 +35,10 @@ type certificate struct {
 	sum      [sha256.Size]byte // of both files' contents
 	loaded   time.Time
 	warnings []string
+
+	chain []*x509.Certificate
+	fixed *staple // of ocspFile; nil: none that is good
+	url   string  // of the responder to ask; empty: none
 }
 
 // load reads and checks a pair. What only deserves a warning (expired, key
@@ -57,7 +64,8 @@ func load(f files, now time.Time) (*certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.cert, err)
 	}
-	c := &certificate{tls: pair, sum: sumOf(chain, key), loaded: now, warnings: chainWarnings(certs, now)}
+	c := &certificate{tls: pair, sum: sumOf(chain, key), loaded: now, warnings: chainWarnings(certs, now), chain: certs}
+	c.addStaple(f, now)
 	if mode.Perm()&0o007 != 0 {
 		c.warnings = append(c.warnings, fmt.Sprintf("%s: every user may read this key (mode %04o)", f.key, mode.Perm()))
 	}
@@ -111,6 +119,8 @@ func parseChain(der [][]byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
+const noNames = "has no subject alternative names; clients will refuse it"
+
 func chainWarnings(certs []*x509.Certificate, now time.Time) (warnings []string) {
 	leaf := certs[0]
 	switch {
@@ -120,7 +130,7 @@ func chainWarnings(certs []*x509.Certificate, now time.Time) (warnings []string)
 		warnings = append(warnings, "not valid before "+leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
 	if len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0 {
-		warnings = append(warnings, "has no subject alternative names; clients will refuse it")
+		warnings = append(warnings, noNames)
 	}
 	for i := 0; i+1 < len(certs); i++ {
 		// RFC 8446 4.4.2: each certificate should certify the one before.
@@ -176,14 +186,20 @@ func stampOf(name string) stamp {
 // content: two writes within one tick of the file system's clock look alike.
 const settleTime = 2 * time.Second
 
-// pairStamp is the stamp of both files.
+// pairStamp is the stamp of all files.
 type pairStamp struct {
-	cert, key stamp
+	cert, key, ocsp stamp
 }
 
-func stampFiles(f files) pairStamp { return pairStamp{stampOf(f.cert), stampOf(f.key)} }
+func stampFiles(f files) pairStamp {
+	p := pairStamp{cert: stampOf(f.cert), key: stampOf(f.key)}
+	if f.ocsp != "" {
+		p.ocsp = stampOf(f.ocsp)
+	}
+	return p
+}
 
 // settled says that a change after now would show in the stamp.
 func (p pairStamp) settled(now time.Time) bool {
-	return now.Sub(p.cert.changed) > settleTime && now.Sub(p.key.changed) > settleTime
+	return now.Sub(p.cert.changed) > settleTime && now.Sub(p.key.changed) > settleTime && now.Sub(p.ocsp.changed) > settleTime
 }

@@ -25,6 +25,9 @@ type index struct {
 	defaults []*tls.Certificate
 }
 
+// EmptySet is that of a listener without certificate files.
+func EmptySet(listener string) *Set { return &Set{listener: listener} }
+
 // Listener returns the name of the listener that the set belongs to.
 func (s *Set) Listener() string { return s.listener }
 

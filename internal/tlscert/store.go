@@ -9,6 +9,7 @@
 package tlscert
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,8 @@ type Source struct {
 	Listener string
 	CertFile string // PEM: the leaf, then the chain
 	KeyFile  string // PEM, not encrypted
+	OCSPFile string // DER: the answer that is sent with it; empty: that of its responder
+	Staple   bool   // its responder may be asked
 }
 
 // Options configure Load. The zero value works.
@@ -37,6 +40,9 @@ type Options struct {
 	// that it serves stays in use when its files cannot be read now: a
 	// reload must not fail because a renewal is under way.
 	Previous *Store
+
+	// Responder asks OCSP responders. If nil, none is asked.
+	Responder Responder
 }
 
 // Store is the certificates of one configuration.
@@ -61,6 +67,7 @@ type pair struct {
 	failure error     // why the files as they are now cannot be used; nil if they are in use
 	told    bool      // the failure was logged
 	users   []*Set
+	staple  *staple // nil: none, and none was asked for
 }
 
 // SourceError is why a source cannot be served.
@@ -109,7 +116,7 @@ func Load(sources []Source, opts Options) (*Store, error) {
 // add reads a source's pair, if no listener before had it, and notes who uses
 // it.
 func (s *Store) add(src Source, previous *Store) error {
-	f := files{src.CertFile, src.KeyFile}
+	f := files{src.CertFile, src.KeyFile, src.OCSPFile, src.Staple}
 	p := s.pairs[f]
 	if p == nil {
 		p = &pair{files: f}
@@ -118,6 +125,7 @@ func (s *Store) add(src Source, previous *Store) error {
 		if p.good == nil {
 			p.good = previous.good(f)
 		}
+		p.inherit(previous)
 	}
 	if p.good == nil {
 		return p.failure
@@ -131,6 +139,23 @@ func (s *Store) add(src Source, previous *Store) error {
 	set.pairs = append(set.pairs, p)
 	p.users = append(p.users, set)
 	return nil
+}
+
+// inherit takes over the answer that was sent with the same certificate.
+func (p *pair) inherit(previous *Store) {
+	if p.good == nil {
+		return
+	}
+	if p.staple = p.good.fixed; p.staple != nil || previous == nil {
+		return
+	}
+	previous.mu.Lock()
+	defer previous.mu.Unlock()
+	if old := previous.pairs[p.files]; old != nil && old.staple != nil && old.good.sum == p.good.sum {
+		st := *old.staple
+		st.asking = false
+		p.staple = &st
+	}
 }
 
 // good returns what the store serves for f; nil if nothing. A nil Store has
@@ -163,16 +188,23 @@ func (p *pair) read(now time.Time) (renewed bool) {
 	if !renewed {
 		c.loaded = p.good.loaded // only its warnings are news: the clock, the mode
 	}
-	p.good = c
+	restapled := c.fixed != nil && (p.staple == nil || !bytes.Equal(p.staple.raw, c.fixed.raw))
+	if p.good = c; renewed || restapled {
+		p.staple = c.fixed
+	}
+	if restapled && !renewed {
+		p.rebuild()
+	}
 	return renewed
 }
 
 // rebuild makes the index from the pairs as they are now. The store's mutex is
 // held, or nobody else knows the store yet.
 func (s *Set) rebuild() {
+	now := time.Now()
 	certs := make([]*tls.Certificate, len(s.pairs))
 	for i, p := range s.pairs {
-		certs[i] = &p.good.tls
+		certs[i] = p.served(now)
 	}
 	s.index.Store(newIndex(certs))
 }
@@ -200,6 +232,9 @@ const retryInterval = time.Second
 
 // Run follows the files until ctx is done.
 func (s *Store) Run(ctx context.Context) error {
+	var stapling sync.WaitGroup
+	stapling.Go(func() { s.follow(ctx) })
+	defer stapling.Wait()
 	timer := time.NewTimer(s.opts.Interval)
 	defer timer.Stop()
 	for {
@@ -269,6 +304,8 @@ type Status struct {
 	Loaded    time.Time // when the certificate in use was read
 	Warnings  []string  // of the certificate in use
 	Error     string    // why the files as they are now are not in use; empty if they are
+	Staple    time.Time // until when the OCSP answer that is sent with it is in force; zero: none is sent
+	OCSPError string    // why there is no newer one
 }
 
 // Status returns the state of every certificate, in the order of the
@@ -295,6 +332,12 @@ func (p *pair) status(listener string) Status {
 	}
 	for _, ip := range leaf.IPAddresses {
 		st.Names = append(st.Names, ip.String())
+	}
+	if s := p.staple; s != nil && s.raw != nil {
+		st.Staple = s.until
+	}
+	if s := p.staple; s != nil && s.err != nil {
+		st.OCSPError = s.err.Error()
 	}
 	if p.failure != nil {
 		st.Error = p.failure.Error()

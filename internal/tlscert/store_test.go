@@ -70,7 +70,7 @@ func (i issue) pem(t testing.TB) (cert, key []byte) {
 func (i issue) source(t testing.TB, dir, listener, name string) Source {
 	t.Helper()
 	cert, key := i.pem(t)
-	src := Source{listener, filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")}
+	src := Source{Listener: listener, CertFile: filepath.Join(dir, name+".crt"), KeyFile: filepath.Join(dir, name+".key")}
 	write(t, src.CertFile, cert)
 	write(t, src.KeyFile, key)
 	return src
@@ -225,12 +225,12 @@ func TestLoadReportsEveryError(t *testing.T) {
 	write(t, filepath.Join(dir, "locked.key"), []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"))
 	_, err := Load([]Source{
 		good,
-		{"mixed", good.CertFile, other.KeyFile},
-		{"missing", filepath.Join(dir, "none.crt"), good.KeyFile},
-		{"garbage", filepath.Join(dir, "garbage.crt"), good.KeyFile},
-		{"huge", filepath.Join(dir, "huge.crt"), good.KeyFile},
-		{"locked", good.CertFile, filepath.Join(dir, "locked.key")},
-		{"directory", dir, good.KeyFile},
+		{Listener: "mixed", CertFile: good.CertFile, KeyFile: other.KeyFile},
+		{Listener: "missing", CertFile: filepath.Join(dir, "none.crt"), KeyFile: good.KeyFile},
+		{Listener: "garbage", CertFile: filepath.Join(dir, "garbage.crt"), KeyFile: good.KeyFile},
+		{Listener: "huge", CertFile: filepath.Join(dir, "huge.crt"), KeyFile: good.KeyFile},
+		{Listener: "locked", CertFile: good.CertFile, KeyFile: filepath.Join(dir, "locked.key")},
+		{Listener: "directory", CertFile: dir, KeyFile: good.KeyFile},
 	}, Options{})
 	if err == nil {
 		t.Fatal("no error")
@@ -392,7 +392,7 @@ func TestSymlinkSwapIsARenewal(t *testing.T) {
 	if err := os.Symlink("v1", link); err != nil {
 		t.Fatal(err)
 	}
-	s := mustLoad(t, Options{}, Source{"web", filepath.Join(link, "tls.crt"), filepath.Join(link, "tls.key")})
+	s := mustLoad(t, Options{}, Source{Listener: "web", CertFile: filepath.Join(link, "tls.crt"), KeyFile: filepath.Join(link, "tls.key")})
 	// As kubelet does with a mounted Secret.
 	if err := os.Symlink("v2", link+".new"); err != nil {
 		t.Fatal(err)
@@ -412,7 +412,7 @@ func TestUnchangedFilesAreNotRead(t *testing.T) {
 	s := mustLoad(t, Options{}, src)
 	// Long after the last write the stamp is trusted.
 	s.check(time.Now().Add(time.Hour))
-	loaded := s.pairs[files{src.CertFile, src.KeyFile}]
+	loaded := s.pairs[files{cert: src.CertFile, key: src.KeyFile}]
 	if !loaded.settled {
 		t.Fatal("an old file is not settled")
 	}

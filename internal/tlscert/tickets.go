@@ -16,8 +16,8 @@ import (
 // also seals new tickets, and those of the rotations before.
 const keptTicketKeys = 3
 
-// Tickets are the keys of session tickets, for each listener and TLS policy
-// its own: a ticket is worth nothing to a listener that would have asked more
+// Tickets are the keys of session tickets, for each listener, TLS policy and
+// demand on clients its own: a ticket is worth nothing to a listener that would have asked more
 // of the client (CVE-2025-23419). It lives as long as the process, so that a
 // reload or a renewed certificate does not cost every client a handshake.
 type Tickets struct {
@@ -85,10 +85,12 @@ func (t *Tickets) rotate() {
 	}
 }
 
-// ring returns the keys of a listener under a policy. Another policy of the
-// same listener has other keys: what was agreed under the old one ends.
-func (t *Tickets) ring(listener string, policy config.TLSPolicy) *ticketRing {
-	id := fmt.Sprintf("%q %x %x %x", listener, policy.MinVersion, policy.MaxVersion, policy.CipherSuites)
+// ring returns the keys of a listener under a policy, and what it asks of
+// clients (ClientAuth.Digest). Another policy, other CAs or another revocation
+// list of the same listener have other keys: what was agreed under the old
+// ones ends.
+func (t *Tickets) ring(listener string, policy config.TLSPolicy, clients string) *ticketRing {
+	id := ringID(listener, policy, clients)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r := t.rings[id].Value(); r != nil {
@@ -102,6 +104,11 @@ func (t *Tickets) ring(listener string, policy config.TLSPolicy) *ticketRing {
 	r.rotate()
 	t.rings[id] = weak.Make(r)
 	return r
+}
+
+// ringID tells apart what may not share tickets.
+func ringID(listener string, policy config.TLSPolicy, clients string) string {
+	return fmt.Sprintf("%q %x %x %x %s", listener, policy.MinVersion, policy.MaxVersion, policy.CipherSuites, clients)
 }
 
 // bury forgets the rings that nobody uses.

@@ -84,7 +84,7 @@ func TestTicketSurvivesReloadAndRenewal(t *testing.T) {
 		tickets := NewTickets(0)
 		src := issue{names: []string{"a.example"}}.source(t, dir, "web", "a")
 		s := mustLoad(t, Options{}, src)
-		before := ServerConfig(s.Set("web"), modern(), tickets)
+		before := ServerConfig(s.Set("web"), modern(), nil, tickets)
 		client := clientFor("a.example", version)
 		if resumes(t, before, client) {
 			t.Fatal("the first handshake resumed")
@@ -96,7 +96,7 @@ func TestTicketSurvivesReloadAndRenewal(t *testing.T) {
 		if !resumes(t, before, client) {
 			t.Error("no resumption after a renewal")
 		}
-		after := ServerConfig(mustLoad(t, Options{Previous: s}, src).Set("web"), modern(), tickets)
+		after := ServerConfig(mustLoad(t, Options{Previous: s}, src).Set("web"), modern(), nil, tickets)
 		if !resumes(t, after, client) {
 			t.Error("no resumption after a reload")
 		}
@@ -112,7 +112,7 @@ func TestTicketOfAnotherListenerIsNotAccepted(t *testing.T) {
 			issue{names: []string{"a.example"}}.source(t, dir, "a", "a"),
 			issue{names: []string{"a.example"}}.source(t, dir, "b", "b"),
 		)
-		a, b := ServerConfig(s.Set("a"), modern(), tickets), ServerConfig(s.Set("b"), modern(), tickets)
+		a, b := ServerConfig(s.Set("a"), modern(), nil, tickets), ServerConfig(s.Set("b"), modern(), nil, tickets)
 		// As an address does that several listeners share.
 		current := a
 		front := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return current, nil }}
@@ -127,7 +127,7 @@ func TestTicketOfAnotherListenerIsNotAccepted(t *testing.T) {
 		}
 		strict := modern()
 		strict.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
-		current = ServerConfig(s.Set("b"), strict, tickets)
+		current = ServerConfig(s.Set("b"), strict, nil, tickets)
 		if resumes(t, front, client) {
 			t.Error("a ticket survived a change of the listener's policy")
 		}
@@ -138,8 +138,8 @@ func TestTicketKeysRotate(t *testing.T) {
 	dir := t.TempDir()
 	s := mustLoad(t, Options{}, issue{names: []string{"a.example"}}.source(t, dir, "web", "a"))
 	tickets := NewTickets(24 * time.Hour)
-	server := ServerConfig(s.Set("web"), modern(), tickets)
-	ring := tickets.ring("web", modern())
+	server := ServerConfig(s.Set("web"), modern(), nil, tickets)
+	ring := tickets.ring("web", modern(), "")
 	var ticket []byte
 	server.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) (b []byte, err error) {
 		ticket, err = ring.wrap(cs, ss)
@@ -176,7 +176,7 @@ func TestTicketKeysRotate(t *testing.T) {
 func TestUnusedTicketKeysAreForgotten(t *testing.T) {
 	tickets := NewTickets(0)
 	for i := range 500 {
-		tickets.ring(fmt.Sprint("listener", i), modern())
+		tickets.ring(fmt.Sprint("listener", i), modern(), "")
 		if i%100 == 0 {
 			runtime.GC()
 		}
@@ -209,7 +209,7 @@ func TestServerConfigFollowsThePolicy(t *testing.T) {
 			client := tt.client.Clone()
 			client.InsecureSkipVerify = true
 			client.NextProtos = []string{"h2", "http/1.1"}
-			state, err := handshake(t, ServerConfig(set, tt.policy, NewTickets(0)), client)
+			state, err := handshake(t, ServerConfig(set, tt.policy, nil, NewTickets(0)), client)
 			if (err != nil) != tt.fails {
 				t.Fatalf("error %v, want one: %v", err, tt.fails)
 			}
@@ -228,7 +228,7 @@ func TestSelfSignedIsAcceptedByClients(t *testing.T) {
 	}
 	write(t, dir+"/c.pem", cert)
 	write(t, dir+"/k.pem", key)
-	s := mustLoad(t, Options{}, Source{"web", dir + "/c.pem", dir + "/k.pem"})
+	s := mustLoad(t, Options{}, Source{Listener: "web", CertFile: dir + "/c.pem", KeyFile: dir + "/k.pem"})
 	if st := s.Status()[0]; len(st.Warnings) != 0 || len(st.Names) != 2 || time.Until(st.NotAfter) < 89*24*time.Hour {
 		t.Errorf("status %+v", st)
 	}
@@ -236,7 +236,7 @@ func TestSelfSignedIsAcceptedByClients(t *testing.T) {
 	roots.AppendCertsFromPEM(cert)
 	for _, name := range []string{"demo.localhost", "127.0.0.1"} {
 		client := &tls.Config{RootCAs: roots, ServerName: name}
-		if _, err := handshake(t, ServerConfig(s.Set("web"), modern(), NewTickets(0)), client); err != nil {
+		if _, err := handshake(t, ServerConfig(s.Set("web"), modern(), nil, NewTickets(0)), client); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
