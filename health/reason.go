@@ -37,6 +37,16 @@ func Reason(err error) string {
 	return clip(innermost(err).Error())
 }
 
+// Failure is the error of a check that met err: [Refused] if that was an
+// answer of the other side, and Reason's words in any case.
+func Failure(err error) error {
+	text := Reason(err)
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
+		return Refused(text)
+	}
+	return errors.New(text)
+}
+
 // reasonDNS leaves out the ports of a connection to a resolver that failed,
 // but says that it was such a connection.
 func reasonDNS(err *net.DNSError) string {

@@ -7,8 +7,17 @@ package health
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// Refused is the reason of a check that got an answer, and the answer was no:
+// a refused or reset connection, another status than those expected. A timeout
+// is none.
+type Refused string
+
+// Error is the reason.
+func (r Refused) Error() string { return string(r) }
 
 // Checker asks once whether something is well.
 //
@@ -43,6 +52,15 @@ type Policy struct {
 	// when it went down. Successes before that count, but it takes one after
 	// that to come back; failures do not make it longer. Default none.
 	HoldDown time.Duration
+	// RefusedAtOnce lets one failure that is [Refused] take something down,
+	// whatever UnhealthyThreshold says: a refusal is an answer, and the next
+	// one would be no other.
+	RefusedAtOnce bool
+	// Damping keeps what flaps down for longer each time: for Interval when it
+	// goes down again within ten minutes of coming back, and for twice as long
+	// each time after, two minutes at most. Steady for ten minutes, it begins
+	// anew.
+	Damping bool
 	// StartUnhealthy keeps what has not been tried yet out of use (Azure).
 	// Otherwise it is used until probes say no.
 	StartUnhealthy bool
@@ -101,7 +119,11 @@ type Status struct {
 	Reason string
 	// Streak counts the latest probes with the same outcome: successes if
 	// positive, failures if negative.
-	Streak  int
+	Streak int
+	// Flaps counts how often it went down soon after it had come back.
+	Flaps int
+	// Fell tells whether it ever went down.
+	Fell    bool
 	Checked time.Time     // when the last probe ended; zero before the first
 	Took    time.Duration // how long it took
 }
@@ -118,11 +140,14 @@ func (s Status) observe(p Policy, now time.Time, took time.Duration, err error) 
 		}
 	} else {
 		s.Streak, s.Reason = min(s.Streak, 0)-1, err.Error()
-		if -s.Streak >= p.UnhealthyThreshold {
+		if -s.Streak >= p.UnhealthyThreshold || p.RefusedAtOnce && errors.As(err, new(Refused)) {
 			next = Unhealthy
 		}
 	}
 	if next != s.State {
+		if next == Unhealthy {
+			s.flap(now)
+		}
 		s.State, s.Since = next, now
 	}
 	return s.judge(p)
@@ -131,7 +156,42 @@ func (s Status) observe(p Policy, now time.Time, took time.Duration, err error) 
 // recovers tells whether what is down has succeeded often enough, and has been
 // down long enough.
 func (s Status) recovers(p Policy, now time.Time) bool {
-	return s.Streak >= p.HealthyThreshold && now.Sub(s.Since) >= p.HoldDown
+	hold := p.HoldDown
+	if p.Damping {
+		hold = max(hold, s.damping(p))
+	}
+	return s.Streak >= p.HealthyThreshold && now.Sub(s.Since) >= hold
+}
+
+const (
+	// flapWithin is how long something has to be steady to be trusted again.
+	flapWithin = 10 * time.Minute
+	// mostDamping bounds how long what flaps is kept down.
+	mostDamping = 2 * time.Minute
+)
+
+// flap counts that something goes down at now.
+func (s *Status) flap(now time.Time) {
+	if s.State == Healthy && !s.Since.IsZero() && now.Sub(s.Since) < flapWithin && s.Fell {
+		s.Flaps++
+	} else {
+		s.Flaps = 0
+	}
+	s.Fell = true
+}
+
+// damping is how long what flaps stays down.
+func (s Status) damping(p Policy) time.Duration {
+	if s.Flaps == 0 {
+		return 0
+	}
+	hold := p.Interval
+	for range s.Flaps - 1 {
+		if hold *= 2; hold >= mostDamping {
+			return mostDamping
+		}
+	}
+	return min(hold, mostDamping)
 }
 
 // judge sets Usable.

@@ -56,7 +56,7 @@ func (h *HTTP) Check(ctx context.Context) error {
 	// probes that time out would pile up behind their own limit.
 	conn, err := h.dial(ctx)
 	if err != nil {
-		return errors.New(health.Reason(err))
+		return health.Failure(err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
@@ -81,7 +81,7 @@ func (h *HTTP) dial(ctx context.Context) (net.Conn, error) {
 func (h *HTTP) exchange(conn net.Conn) error {
 	request := h.request()
 	if err := request.Write(conn); err != nil {
-		return errors.New(health.Reason(err))
+		return health.Failure(err)
 	}
 	limited := &io.LimitedReader{R: conn, N: maxHead}
 	response, err := readResponse(bufio.NewReader(limited), request)
@@ -89,12 +89,12 @@ func (h *HTTP) exchange(conn net.Conn) error {
 	case err != nil && limited.N <= 0:
 		return fmt.Errorf("head of the answer is larger than %d KiB", maxHead>>10)
 	case err != nil:
-		return errors.New(health.Reason(err))
+		return health.Failure(err)
 	}
 	// The body is not closed: that would read what is left of it, which may
 	// come slowly. Nothing but the connection has to be given back.
 	if !h.accepts(response.StatusCode) {
-		return fmt.Errorf("status %d not in %s", response.StatusCode, ranges(h.Status))
+		return health.Refused(fmt.Sprintf("status %d not in %s", response.StatusCode, ranges(h.Status)))
 	}
 	if h.Body == "" {
 		return nil

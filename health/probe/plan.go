@@ -45,7 +45,7 @@ type Plan struct {
 
 // Default is the probe of settings that name none (Azure): GET / with Host
 // 127.0.0.1 over the settings' protocol, every 30s, healthy on 200-399,
-// unhealthy after 3 failures.
+// unhealthy after 3 failures; with tcp and tls it is enough to connect.
 func Default(s config.BackendSettings) config.Probe {
 	p := config.Probe{
 		Host:               defaultHost,
@@ -55,7 +55,11 @@ func Default(s config.BackendSettings) config.Probe {
 		UnhealthyThreshold: 3,
 		HealthyThreshold:   1,
 	}
-	if s.Protocol == config.BackendHTTPS {
+	switch {
+	case s.Protocol.Layer4():
+		return config.Probe{Protocol: config.ProbeTCP, Interval: p.Interval, Timeout: p.Timeout,
+			UnhealthyThreshold: p.UnhealthyThreshold, HealthyThreshold: p.HealthyThreshold}
+	case s.Protocol == config.BackendHTTPS:
 		p.Protocol = config.ProbeHTTPS
 	}
 	return p
@@ -123,7 +127,7 @@ func (p *Plan) Policy() health.Policy {
 // and policies only.
 func (p *Plan) Way() string {
 	q := &p.probe
-	return fmt.Sprintf("%v %q %q %d %v %q", q.Protocol, q.Host, p.target, q.Port, q.Match.Status, q.Match.Body)
+	return fmt.Sprintf("%v %q %q %q %d %v %q", q.Protocol, q.Host, p.target, q.Service, q.Port, q.Match.Status, q.Match.Body)
 }
 
 // Checker returns the checker for one backend.
@@ -138,6 +142,9 @@ func (p *Plan) Checker(s Subject) health.Checker {
 	if p.probe.Protocol == config.ProbeTCP {
 		return &TCP{Network: network, Address: address}
 	}
+	if p.probe.Protocol == config.ProbeGRPC {
+		return p.grpc(s, network, address)
+	}
 	h := &HTTP{
 		Network: network,
 		Address: address,
@@ -150,6 +157,16 @@ func (p *Plan) Checker(s Subject) health.Checker {
 		h.TLS = p.tlsFor(s)
 	}
 	return h
+}
+
+// grpc asks a backend over TLS if the settings' requests go over it.
+func (p *Plan) grpc(s Subject, network, address string) health.Checker {
+	g := &GRPC{Network: network, Address: address, Authority: p.host(s), Service: p.probe.Service}
+	if p.settings.Protocol.Secure() {
+		g.TLS = p.tlsFor(s)
+		g.TLS.NextProtos = []string{"h2"}
+	}
+	return g
 }
 
 // host is the Host field: the probe's, else the settings', else the target's.

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"errors"
 
 	"gatehouse/health"
 )
@@ -19,7 +18,7 @@ type TCP struct {
 func (t *TCP) Check(ctx context.Context) error {
 	conn, err := t.Dial.dial(ctx, t.Network, t.Address)
 	if err != nil {
-		return errors.New(health.Reason(err))
+		return health.Failure(err)
 	}
 	conn.Close() // what comes after the accept is not asked for
 	return nil
