@@ -13,7 +13,7 @@ import (
 func picks(p Picker, n int) []int {
 	var all []int
 	for range n {
-		all = append(all, p.Pick(-1))
+		all = append(all, p.Pick(0, -1))
 	}
 	return all
 }
@@ -130,26 +130,30 @@ func TestPickersLeaveOutWhoIsAvoidedOrFull(t *testing.T) {
 	for name, make := range map[string]func() Picker{
 		"round robin":    func() Picker { return NewRoundRobin(weights, load, new(atomic.Uint64)) },
 		"least requests": func() Picker { return NewLeastRequests(weights, load, new(atomic.Uint64)) },
+		"two choices":    func() Picker { return NewTwoChoices(weights, load, nil) },
+		"peak EWMA":      func() Picker { return NewTwoChoices(weights, load, func(i int) float64 { return float64(3 - i) }) },
+		"hash":           func() Picker { return NewHash(identities(3), weights, load, 0) },
+		"bounded hash":   func() Picker { return NewHash(identities(3), weights, load, 101) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			clear(full)
 			p := make()
 			for range 300 {
-				if i := p.Pick(0); i != 1 && i != 2 {
+				if i := p.Pick(0, 0); i != 1 && i != 2 {
 					t.Fatalf("picked %d, avoiding 0", i)
 				}
 			}
 			full[1] = true
 			for range 300 {
-				if i := p.Pick(0); i != 2 {
+				if i := p.Pick(0, 0); i != 2 {
 					t.Fatalf("picked %d, want 2: 0 is avoided and 1 is full", i)
 				}
 			}
-			if i := p.Pick(2); i != 0 {
+			if i := p.Pick(0, 2); i != 0 {
 				t.Errorf("picked %d, want 0", i)
 			}
 			full[0], full[2] = true, true
-			if i := p.Pick(-1); i != -1 {
+			if i := p.Pick(0, -1); i != -1 {
 				t.Errorf("picked %d though all are full", i)
 			}
 		})
@@ -158,8 +162,9 @@ func TestPickersLeaveOutWhoIsAvoidedOrFull(t *testing.T) {
 
 func TestPickersOfNobodyPickNobody(t *testing.T) {
 	load := func(int) int64 { return 0 }
-	for _, p := range []Picker{NewRoundRobin(nil, nil, new(atomic.Uint64)), NewLeastRequests(nil, load, new(atomic.Uint64))} {
-		if i := p.Pick(-1); i != -1 {
+	for _, p := range []Picker{NewRoundRobin(nil, nil, new(atomic.Uint64)), NewLeastRequests(nil, load, new(atomic.Uint64)),
+		NewTwoChoices(nil, load, nil), NewHash(nil, nil, load, 125)} {
+		if i := p.Pick(0, -1); i != -1 {
 			t.Errorf("%T picked %d", p, i)
 		}
 	}
@@ -182,7 +187,7 @@ func TestLeastRequestsPicksFewestForTheWeight(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := NewLeastRequests(tt.weights, func(i int) int64 { return tt.loads[i] }, new(atomic.Uint64))
 			for range 20 { // wherever looking starts
-				if got := p.Pick(-1); got != tt.want {
+				if got := p.Pick(0, -1); got != tt.want {
 					t.Fatalf("picked %d, want %d", got, tt.want)
 				}
 			}
@@ -204,7 +209,7 @@ func TestRoundRobinIsExactUnderConcurrency(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 600 {
-				counts[p.Pick(-1)].Add(1)
+				counts[p.Pick(0, -1)].Add(1)
 			}
 		})
 	}
@@ -228,8 +233,12 @@ func TestASuccessorGoesOnWhereThePickerStopped(t *testing.T) {
 func TestPickingAllocatesNothing(t *testing.T) {
 	load := func(i int) int64 { return int64(i) }
 	weights := []int{3, 1, 2}
-	for _, p := range []Picker{NewRoundRobin(weights, load, new(atomic.Uint64)), NewLeastRequests(weights, load, new(atomic.Uint64))} {
-		if n := testing.AllocsPerRun(100, func() { p.Pick(1) }); n != 0 {
+	var latency Latency
+	took := func(int) float64 { return latency.Seconds(2e9) }
+	for _, p := range []Picker{NewRoundRobin(weights, load, new(atomic.Uint64)), NewLeastRequests(weights, load, new(atomic.Uint64)),
+		NewTwoChoices(weights, load, nil), NewTwoChoices(weights, load, took), NewHash(identities(3), weights, load, 125)} {
+		latency.Observe(1e9, 1e6)
+		if n := testing.AllocsPerRun(100, func() { p.Pick(0, 1) }); n != 0 {
 			t.Errorf("%T: %v allocations per pick", p, n)
 		}
 	}
@@ -243,9 +252,9 @@ func TestAPickThatAvoidsTakesNoTurn(t *testing.T) {
 	for name, p := range map[string]Picker{"round robin": NewRoundRobin([]int{1, 1}, nil, &cursor), "least requests": NewLeastRequests([]int{1, 1}, load, &cursor)} {
 		first := [2]int{}
 		for range 100 {
-			i := p.Pick(-1)
+			i := p.Pick(0, -1)
 			first[i]++
-			if i == 0 && p.Pick(0) != 1 {
+			if i == 0 && p.Pick(0, 0) != 1 {
 				t.Errorf("%s: the second pick is not 1", name)
 			}
 		}
@@ -257,6 +266,10 @@ func TestAPickThatAvoidsTakesNoTurn(t *testing.T) {
 
 func BenchmarkPick(b *testing.B) {
 	load := func(i int) int64 { return int64(i) }
+	var latencies [3]Latency
+	for i := range latencies {
+		latencies[i].Observe(1e9, int64(1+i)*1e6)
+	}
 	for _, n := range []int{3, 30, 300} {
 		weights := make([]int, n)
 		for i := range weights {
@@ -265,11 +278,15 @@ func BenchmarkPick(b *testing.B) {
 		for name, p := range map[string]Picker{
 			"roundRobin":    NewRoundRobin(weights, nil, new(atomic.Uint64)),
 			"leastRequests": NewLeastRequests(weights, load, new(atomic.Uint64)),
+			"p2c":           NewTwoChoices(weights, load, nil),
+			"ewma":          NewTwoChoices(weights, load, func(i int) float64 { return latencies[i%3].Seconds(2e9) }),
+			"hash":          NewHash(identities(n), weights, load, 0),
+			"boundedHash":   NewHash(identities(n), weights, load, 125),
 		} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.ReportAllocs()
-				for b.Loop() {
-					p.Pick(-1)
+				for key := uint64(0); b.Loop(); key++ {
+					p.Pick(key, -1)
 				}
 			})
 		}

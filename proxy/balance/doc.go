@@ -10,8 +10,9 @@ package balance
 type Picker interface {
 	// Pick returns the index of a member, or -1 if there is none. It
 	// never returns avoid (-1 avoids nobody), nor a member whose Load is
-	// negative. A pick that avoids a member takes no turn.
-	Pick(avoid int) int
+	// negative. A pick that avoids a member takes no turn. The key stands
+	// for what the request is about, and matters to Hash only.
+	Pick(key uint64, avoid int) int
 }
 
 // Load says how many requests member i has in flight, or a negative number

@@ -28,7 +28,7 @@ func NewLeastRequests(weights []int, load Load, cursor *atomic.Uint64) *LeastReq
 }
 
 // Pick implements [Picker]. Its time is linear in the number of members.
-func (l *LeastRequests) Pick(avoid int) int {
+func (l *LeastRequests) Pick(_ uint64, avoid int) int {
 	if len(l.sequence) == 0 {
 		return -1
 	}

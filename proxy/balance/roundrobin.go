@@ -48,7 +48,7 @@ func NewRoundRobin(weights []int, load Load, cursor *atomic.Uint64) *RoundRobin 
 }
 
 // Pick implements [Picker].
-func (r *RoundRobin) Pick(avoid int) int {
+func (r *RoundRobin) Pick(_ uint64, avoid int) int {
 	if len(r.sequence) == 0 {
 		return -1
 	}
