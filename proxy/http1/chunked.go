@@ -314,14 +314,30 @@ func (c *ChunkReader) Trailers(dst *httpmsg.Fields, announced []byte) {
 	if c.state != bodyEnd {
 		return
 	}
-	for i := 0; i < c.lineAt; {
-		l, why := fieldLine(c.trailer, i)
+	AddTrailers(dst, c.trailer[:c.lineAt], announced)
+}
+
+// AddTrailers adds to dst those of the field lines in section that may be
+// forwarded as trailers: see [ChunkReader.Trailers].
+func AddTrailers(dst *httpmsg.Fields, section, announced []byte) {
+	addTrailers(dst, section, func(name []byte) bool { return listed(announced, name) })
+}
+
+// AddUnannounced is AddTrailers for a protocol that announces none, such as
+// gRPC.
+func AddUnannounced(dst *httpmsg.Fields, section []byte) {
+	addTrailers(dst, section, func([]byte) bool { return true })
+}
+
+func addTrailers(dst *httpmsg.Fields, section []byte, wanted func(name []byte) bool) {
+	for i := 0; i < len(section); {
+		l, why := fieldLine(section, i)
 		if why != fine {
 			return // cannot be: each line was checked
 		}
-		name := c.trailer[i:l.nameEnd]
-		if listed(announced, name) && mayTrail(name) {
-			dst.Add(httpmsg.Known(name), dst.Keep(name), dst.Keep(c.trailer[l.value:l.valueEnd]))
+		name := section[i:l.nameEnd]
+		if wanted(name) && mayTrail(name) {
+			dst.Add(httpmsg.Known(name), dst.Keep(name), dst.Keep(section[l.value:l.valueEnd]))
 		}
 		i = l.next
 	}
@@ -351,6 +367,7 @@ var neverTrail = [...]string{
 	// The content's meaning.
 	"content-",
 	// Names of ours, of other proxies, of servers behind us.
+	"client-cert", "client-cert-chain", "x-arr-clientcert", "x-client-cert", "x-client-cert-",
 	"x-accel-", "x-appgw-", "x-envoy-", "x-http-", "x-real-", "x-rewrite-", "x-sendfile",
 }
 

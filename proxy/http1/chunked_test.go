@@ -172,7 +172,7 @@ func TestNoTrailerThatMattersMayTrail(t *testing.T) {
 	never := strings.Fields(`Content-Length Transfer-Encoding Host TE Trailer Upgrade Connection Expect
 		Authorization Cookie Set-Cookie Proxy-Authorization WWW-Authenticate Content-Type Content-Encoding Content-Range
 		Cache-Control Range If-None-Match Location Vary Age Date Expires Retry-After Via Forwarded X-Forwarded-Host
-		X-Real-IP X-Original-URL X-AppGW-Anything X-Accel-Redirect X-HTTP-Method-Override Max-Forwards
+		X-Real-IP X-Original-URL X-AppGW-Anything Client-Cert Client-Cert-Chain X-Client-Cert X-Client-Cert-Verification X-Accel-Redirect X-HTTP-Method-Override Max-Forwards
 		True-Client-IP CF-Connecting-IP X-Cluster-Client-IP X-Scheme X-Url-Scheme Front-End-Https SSL-Client-Verify`)
 	for _, name := range never {
 		if mayTrail([]byte(strings.ToUpper(name))) {

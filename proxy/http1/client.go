@@ -287,6 +287,12 @@ func (u *Upstream) Direct() (*stream.Conn, int64) { return u.in.s, u.in.direct()
 // Moved notes n body bytes that were moved from Direct.
 func (u *Upstream) Moved(n int64) { u.in.moved(n) }
 
+// Head is the head that ReadHead read last.
+func (u *Upstream) Head() *httpmsg.Response { return &u.Response }
+
+// Refused is false: HTTP/1.1 cannot say that a request was not looked at.
+func (u *Upstream) Refused() bool { return false }
+
 // Tunnel returns the stream and the bytes that came behind a 101 response.
 func (u *Upstream) Tunnel() (*stream.Conn, []byte) {
 	return u.in.s, u.in.cur[u.in.pos:u.in.end]

@@ -143,12 +143,13 @@ func (x *Exchange) Trailers(dst *httpmsg.Fields) {
 // bodyError makes a deadline that came a refusal with a status.
 func bodyError(err error) error {
 	if err == stream.ErrTimeout {
-		return errBodyTimeout
+		return ErrBodyTimeout
 	}
 	return err
 }
 
-var errBodyTimeout = &Error{Status: 408, Reason: "request body too slow", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
+// ErrBodyTimeout refuses a request whose body does not come, or too slowly.
+var ErrBodyTimeout = &Error{Status: 408, Reason: "request body too slow", Info: "ERRORINFO_CLIENT_TIMED_OUT"}
 
 // bodyDeadline is when the next byte must be there: for the body to keep the
 // minimum rate, and in any case before BodySilence is over, so that a burst
@@ -190,6 +191,9 @@ func (x *Exchange) KeepFromContinue() {
 // CloseAfter ends the connection after this exchange; before Respond, the
 // response says so.
 func (x *Exchange) CloseAfter() { x.closing = true }
+
+// Retire is CloseAfter.
+func (x *Exchange) Retire() { x.closing = true }
 
 // Inform sends an informational response (1xx) other than 101.
 func (x *Exchange) Inform(r *httpmsg.Response) error {
@@ -345,7 +349,7 @@ func (x *Exchange) write(a, b, d []byte) error {
 // Switch sends a 101 response and gives the connection up to a tunnel. The
 // bytes that came behind the request are returned; they belong to the new
 // protocol.
-func (x *Exchange) Switch(r *httpmsg.Response, protocol []byte) (*stream.Conn, []byte, error) {
+func (x *Exchange) Switch(r *httpmsg.Response, protocol []byte) (stream.Tunnel, []byte, error) {
 	x.started, x.finished, x.tunnel = true, true, true
 	x.c.Stream.Share()
 	out := AppendStatusLine(x.out[:0], r.Status, r.Bytes(r.Reason))

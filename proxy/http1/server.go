@@ -32,6 +32,9 @@ type Options struct {
 	HeadTimeout time.Duration // for a whole head; and for the first byte on a new connection
 	IdleTimeout time.Duration // between two requests
 	BodyMinRate int           // bytes per second after BodyGrace; 0: none
+	// StreamSilence is how long the body of a request of gRPC may be silent,
+	// which keeps no rate: it is a conversation. If zero, for ever.
+	StreamSilence time.Duration
 }
 
 // BodyGrace is how long a request body may be slower than the minimum rate.
