@@ -1,0 +1,214 @@
+package http2
+
+import (
+	"golang.org/x/net/http2"
+
+	"gatehouse/internal/httpmsg"
+	"gatehouse/internal/stream"
+	"gatehouse/proxy/multiplex"
+)
+
+// Inform sends an informational response (1xx) other than 101.
+func (x *Exchange) Inform(r *httpmsg.Response) error {
+	if r.Status == 100 {
+		x.mayContinue()
+	}
+	return x.writeHead(r.Status, &r.Fields, false)
+}
+
+// Respond sends the head of the final response with the first piece of its
+// body; end says that the body ends with it. Framing fields are the exchange's
+// to write, as with HTTP/1.1.
+func (x *Exchange) Respond(r *httpmsg.Response, body []byte, end bool) error {
+	if x.accept != "" && r.Status < 300 {
+		return multiplex.ErrNoSwitch
+	}
+	if multiplex.Bodiless(&x.req, r.Status) {
+		body, end = nil, true
+	} else {
+		multiplex.AddLength(r)
+	}
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x.started = true
+	if err := x.awaitRoom(); err != nil {
+		return err
+	}
+	last := end && len(body) == 0
+	x.sent += int64(c.appendHead(x.id, r.Status, &r.Fields, last))
+	x.ourEnd, x.finished = last, last
+	if len(body) > 0 {
+		if err := x.sendData(body, end); err != nil {
+			return err
+		}
+	}
+	c.tend()
+	return nil
+}
+
+func (x *Exchange) writeHead(status int, f *httpmsg.Fields, end bool) error {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := x.awaitRoom(); err != nil {
+		return err
+	}
+	x.sent += int64(c.appendHead(x.id, status, f, end))
+	c.tend()
+	return nil
+}
+
+// WriteBody sends a piece of the response body.
+func (x *Exchange) WriteBody(p []byte) error {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := x.sendData(p, false); err != nil {
+		return err
+	}
+	c.tend()
+	return nil
+}
+
+// Finish ends the response body; trailers may be nil.
+func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.ourEnd {
+		return nil
+	}
+	if err := x.awaitRoom(); err != nil {
+		return err
+	}
+	if trailers == nil || trailers.Len() == 0 {
+		c.out = appendFrameHead(c.out, 0, http2.FrameData, http2.FlagDataEndStream, x.id)
+	} else {
+		x.sent += int64(c.appendHead(x.id, 0, trailers, true))
+	}
+	x.ourEnd, x.finished = true, true
+	c.tend()
+	return nil
+}
+
+// sendData sends a piece of the body as the windows allow. It waits while they
+// are shut, or too much waits to be written, for no longer than a write may
+// stall. c.mu is held.
+func (x *Exchange) sendData(p []byte, end bool) error {
+	c := x.c
+	defer c.passOn()
+	deadline, progress := x.stallsAt(), 0
+	for len(p) > 0 {
+		if x.reset || c.dead {
+			return errGone
+		}
+		n := int(min(int64(len(p)), x.window, c.window, maxFrame, int64(maxOut-len(c.out))))
+		if n <= 0 {
+			if deadline != stream.Never && stream.Now() >= deadline {
+				return stream.ErrTimeout
+			}
+			c.tend()
+			x.waitToSend(deadline)
+			continue
+		}
+		var flags http2.Flags
+		if end && n == len(p) {
+			flags = http2.FlagDataEndStream
+			x.ourEnd, x.finished = true, true
+		}
+		c.out = appendFrameHead(c.out, n, http2.FrameData, flags, x.id)
+		c.out = append(c.out, p[:n]...)
+		p = p[n:]
+		c.moved = true
+		x.window -= int64(n)
+		c.window -= int64(n)
+		x.sent += int64(n)
+		if progress += n; progress >= leastProgress {
+			deadline, progress = x.stallsAt(), 0
+		}
+	}
+	return nil
+}
+
+// awaitRoom waits while too much waits to be written: heads need no window, and
+// clients that do not read them can ask for many. c.mu is held.
+func (x *Exchange) awaitRoom() error {
+	c := x.c
+	for deadline := x.stallsAt(); ; {
+		if x.reset || c.dead {
+			return errGone
+		}
+		if len(c.out) < maxOut {
+			return nil
+		}
+		if deadline != stream.Never && stream.Now() >= deadline {
+			return stream.ErrTimeout
+		}
+		c.headsWait++
+		x.waitRoom(deadline)
+		c.headsWait--
+	}
+}
+
+// waitRoom waits on c.room. c.mu is held.
+func (x *Exchange) waitRoom(deadline int64) {
+	x.deadline = deadline
+	x.c.tick()
+	x.c.room.Wait()
+	x.deadline = 0
+}
+
+// passOn lets the next stream send what this one leaves of the connection's
+// window and buffer: of those that wait one is woken at a time. c.mu is held.
+func (c *Conn) passOn() {
+	if c.headsWait > 0 && len(c.out) < maxOut {
+		c.room.Broadcast() // the window is nothing to heads; those who wait for it go on waiting
+		return
+	}
+	if c.window > 0 && len(c.out) < maxOut {
+		c.room.Signal()
+	}
+}
+
+func (x *Exchange) stallsAt() int64 {
+	if x.c.stall <= 0 {
+		return stream.Never
+	}
+	return stream.Now() + int64(x.c.stall)
+}
+
+// waitToSend waits for what keeps data from being sent: the stream's window, or
+// the connection's and its buffer. c.mu is held.
+func (x *Exchange) waitToSend(deadline int64) {
+	c := x.c
+	if x.window <= 0 {
+		c.passOn()
+		x.wait(deadline)
+		return
+	}
+	x.waitRoom(deadline)
+}
+
+// Started reports whether the head of a final response was sent.
+func (x *Exchange) Started() bool { return x.started }
+
+// CloseAfter does nothing: a request that is not read to its end does not harm
+// those beside it.
+func (x *Exchange) CloseAfter() {}
+
+// Retire has the client open a new connection for what comes next.
+func (x *Exchange) Retire() { x.c.Drain() }
+
+// Abort resets the stream.
+func (x *Exchange) Abort() { x.aborted = true }
+
+// Spoil resets the stream and keeps the exchange's memory from being used
+// again.
+func (x *Exchange) Spoil() { x.aborted, x.spoiled = true, true }
+
+// Direct returns nil: the body needs framing.
+func (x *Exchange) Direct() *stream.Conn { return nil }
+
+// Moved is for Direct.
+func (x *Exchange) Moved(int64) {}
