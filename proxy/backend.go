@@ -4,12 +4,14 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"gatehouse/health"
+	"gatehouse/proxy/balance"
 )
 
 // Backend is one address of a pool: what requests are sent to and counted
@@ -18,9 +20,11 @@ import (
 // All methods are safe for concurrent use, and none but State takes a lock.
 type Backend struct {
 	live   *live
+	queue  *queue // of live
 	id     identity
 	name   string
 	target string
+	hash   uint64 // of name and target: the same in all instances
 
 	weight   atomic.Int64
 	limit    atomic.Int64           // of requests in flight; 0: none
@@ -38,6 +42,14 @@ type Backend struct {
 	ended    atomic.Int64
 	refused  atomic.Int64 // begun and ended by a Begin that failed
 	failures atomic.Int64 // connect failures in a row
+	errors   atomic.Int64 // server errors in a row, while they are counted
+
+	ejections atomic.Uint64
+
+	latency balance.Latency // if live.timed
+
+	adaptive atomic.Pointer[adaptive] // nil: the limit is fixed, or there is none
+	limits
 
 	_ [32]byte
 
@@ -64,7 +76,8 @@ func (id identity) address() string {
 type attachment struct{ io.Closer }
 
 func newBackend(l *live, id identity) *Backend {
-	b := &Backend{live: l, id: id, name: id.address(), target: id.target}
+	b := &Backend{live: l, queue: l.queue, id: id, name: id.address(), target: id.target}
+	b.hash = balance.Sum(b.name+" "+b.target, 0)
 	b.created = time.Now()
 	b.emptied = make(chan struct{}, 1)
 	b.token.Store(new(string))
@@ -124,6 +137,9 @@ func (b *Backend) Begin() bool {
 	return true
 }
 
+// HasRoom reports whether Begin would have succeeded just now.
+func (b *Backend) HasRoom() bool { return !b.closed.Load() && b.load() >= 0 }
+
 // End ends what a successful Begin began.
 func (b *Backend) End() {
 	n := b.ended.Add(1)
@@ -133,6 +149,7 @@ func (b *Backend) End() {
 		default:
 		}
 	}
+	b.queue.freed()
 }
 
 // InFlight is how many requests are between Begin and End.
@@ -170,7 +187,50 @@ func (b *Backend) ConnectOK() {
 func (b *Backend) ConnectFailed(err error) {
 	n := b.failures.Add(1)
 	if limit := b.live.ejectAfter.Load(); limit > 0 && n >= limit {
-		b.live.eject(b, n, err)
+		b.live.eject(b, byConnects, fmt.Sprintf("%d connect failures: %s", n, health.Reason(err)))
+	}
+}
+
+// Succeeded tells that the member answered a request, and with no 5xx, which
+// ends a row of server errors. An ejection goes on: what ends now was sent
+// before it.
+func (b *Backend) Succeeded() {
+	if b.errors.Load() != 0 {
+		b.errors.Store(0)
+	}
+}
+
+// Failed tells of a request that reached the member and failed: a 5xx, no
+// response in time, a connection that was closed instead. why is for people.
+// Enough in a row eject the backend for a time.
+func (b *Backend) Failed(why string) {
+	limit := b.live.ejectErrors.Load()
+	if limit == 0 {
+		return
+	}
+	if n := b.errors.Add(1); n >= limit {
+		b.live.eject(b, byErrors, fmt.Sprintf("%d requests in a row failed, the last: %s", n, why))
+	}
+}
+
+// Answered tells how long a response took, in nanoseconds, and when it came,
+// on the clock of stream.Now. A failure is to be told as what takes long.
+func (b *Backend) Answered(now, took int64) {
+	if b.live.timed.Load() {
+		b.latency.Observe(now, took)
+	}
+	if a := b.adaptive.Load(); a != nil {
+		a.observe(now, took)
+	}
+}
+
+// Abandoned tells of a request that was given up by its client after so long.
+func (b *Backend) Abandoned(now, after int64) {
+	if b.live.timed.Load() {
+		b.latency.AtLeast(now, after)
+	}
+	if a := b.adaptive.Load(); a != nil && after > a.tolerated() {
+		a.observe(now, after)
 	}
 }
 

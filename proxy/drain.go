@@ -28,6 +28,13 @@ type lifecycle struct {
 	passed   bool          // whether probes let it into the members published last
 	drain    *drain        // nil: in use
 	ejection *ejection     // nil: not ejected
+	lastOut  outing        // the ejection before
+
+	priority int       // of its group
+	fit      bool      // passes probes, not drained, not ejected: as of the last choice
+	fitSince time.Time // while fit
+	serves   bool      // is among the members published last
+	parts    int       // of allParts, that its weight counts; while it serves
 }
 
 // beginDrain marks a backend. The caller publishes, and then shuts it.
@@ -103,6 +110,8 @@ func (l *live) resume(b *Backend) {
 	}
 	b.drain = nil
 	b.failures.Store(0)
+	b.errors.Store(0)
+	b.lastOut = outing{}
 	b.closed.Store(false)
 }
 
@@ -110,6 +119,7 @@ func (l *live) resume(b *Backend) {
 func (l *live) retire(b *Backend) {
 	b.unwatch()
 	b.pardon()
+	b.fit, b.serves = false, false
 	reason := removed
 	if l.closed {
 		reason = closing
@@ -195,9 +205,11 @@ func (l *live) close(ctx context.Context, p *Pool) error {
 	}
 	l.closed = true
 	l.stop()
+	l.nextStep(false)
 	gone := l.backends
 	l.backends, l.order = nil, nil
 	l.members.Store(l.nobody(ErrClosed))
+	l.queue.freed()
 	for _, b := range gone {
 		l.retire(b)
 	}

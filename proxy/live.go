@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gatehouse/config"
 	"gatehouse/health"
@@ -19,7 +20,17 @@ type live struct {
 	name, settings string
 	members        atomic.Pointer[members] // never nil
 	cursor         atomic.Uint64           // of the pickers
+	standbyCursor  atomic.Uint64           // of those for retries that go to the next priority
 	ejectAfter     atomic.Int64            // connect failures; 0: never
+	ejectErrors    atomic.Int64            // server errors; 0: never
+	timed          atomic.Bool             // response times are asked for
+	queue          *queue                  // set once
+	maxRequests    atomic.Int64            // 0: no limit
+	entered        atomic.Int64            // requests, of pools that limit them
+	retries        atomic.Int64            // in flight
+	overBudget     atomic.Uint64           // retries and hedges that were not made
+	hedges         atomic.Uint64           // made
+	hedgesWon      atomic.Uint64           // of them, those that answered first
 
 	mu     sync.Mutex
 	owner  *Pool // the pool committed last; nil before the first
@@ -31,7 +42,8 @@ type live struct {
 	leaving  map[identity]*Backend // no longer members, not drained yet
 	names    map[string]*lookup    // targets that are looked up, by host
 
-	desperate bool // the members published are ejected ones, for want of others
+	choice choice      // of the members published
+	step   *time.Timer // until slow start goes on; nil: it does not
 
 	// ctx ends the lookups, cut the waiting of drains.
 	ctx   context.Context
@@ -48,6 +60,7 @@ func newLive(name, settings string) *live {
 		leaving:  make(map[identity]*Backend),
 		names:    make(map[string]*lookup),
 		cut:      make(chan struct{}),
+		queue:    new(queue),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	// Instances that start together should not all begin with the same
@@ -58,7 +71,7 @@ func newLive(name, settings string) *live {
 }
 
 func (l *live) nobody(err error) *members {
-	m := newMembers(nil, config.RoundRobin, false, &l.cursor)
+	m := newMembers(nil, nil, &Options{}, &l.cursor)
 	m.err = err
 	return m
 }
@@ -78,6 +91,10 @@ func (l *live) commit(p *Pool) {
 	}
 	l.owner, l.opts = p, p.opts
 	l.ejectAfter.Store(int64(p.opts.Ejection.ConnectFailures))
+	l.ejectErrors.Store(int64(p.opts.Ejection.ServerErrors))
+	l.maxRequests.Store(int64(p.opts.MaxRequests))
+	l.queue.length.Store(int64(p.opts.QueueLength))
+	l.timed.Store(p.opts.Balance == config.EWMA)
 	l.commitNames(p.prepared)
 	p.prepared = nil
 	l.reconcile(true)
@@ -85,8 +102,9 @@ func (l *live) commit(p *Pool) {
 
 // wanted is one member that there should be.
 type wanted struct {
-	id     identity
-	weight int
+	id       identity
+	weight   int
+	priority int
 }
 
 // want lists the members that configuration and lookups ask for.
@@ -94,9 +112,9 @@ func (l *live) want() []wanted {
 	var all []wanted
 	for _, t := range l.opts.Targets {
 		id := identity{unix: t.Unix, target: t.Host, fingerprint: l.opts.Fingerprint}
-		weight := max(t.Weight, 1)
+		weight, priority := max(t.Weight, 1), max(t.Priority, 1)
 		if t.Unix != "" {
-			all = append(all, wanted{id, weight})
+			all = append(all, wanted{id, weight, priority})
 			continue
 		}
 		port := t.Port
@@ -105,7 +123,7 @@ func (l *live) want() []wanted {
 		}
 		for _, a := range l.addresses(t.Host) {
 			id.addr = netip.AddrPortFrom(a, uint16(port))
-			all = append(all, wanted{id, weight})
+			all = append(all, wanted{id, weight, priority})
 		}
 	}
 	return all
@@ -136,6 +154,7 @@ func (l *live) reconcile(renew bool) {
 	for _, w := range l.want() {
 		if b := l.backends[w.id]; b != nil {
 			b.weight.Add(int64(w.weight)) // listed twice: twice the share
+			b.priority = min(b.priority, w.priority)
 			continue
 		}
 		b, stays := gone[w.id]
@@ -144,6 +163,7 @@ func (l *live) reconcile(renew bool) {
 			b = l.admit(w.id)
 		}
 		b.weight.Store(int64(w.weight))
+		b.priority = w.priority
 		if renew || !stays {
 			l.configure(b)
 		}
@@ -187,7 +207,7 @@ func (l *live) attach(b *Backend) {
 
 // configure gives a backend the options in force.
 func (l *live) configure(b *Backend) {
-	b.limit.Store(int64(l.opts.MaxConnections))
+	b.adapt(l.opts.MaxConnections, l.opts.Adaptive)
 	token := affinityToken(l.opts.AffinitySecret, l.name, b.name)
 	b.token.Store(&token)
 	l.watch(b)
@@ -239,32 +259,6 @@ func (l *live) judged(b *Backend, s health.Status) {
 
 // passes tells whether probes do not speak against a backend.
 func (b *Backend) passes() bool { return b.watch == nil || b.watch.Status().Usable }
-
-// publish shows requests which backends may be used from now on.
-func (l *live) publish() {
-	var usable, ejected []*Backend
-	for _, b := range l.order {
-		b.passed = b.passes()
-		switch {
-		case b.drain != nil || !b.passed:
-		case b.ejection != nil:
-			ejected = append(ejected, b)
-		default:
-			usable = append(usable, b)
-		}
-	}
-	// Refusing everybody because nobody could be reached a moment ago
-	// would be worse than trying.
-	l.desperate = len(usable) == 0 && len(ejected) > 0
-	if l.desperate {
-		usable = ejected
-	}
-	m := newMembers(usable, l.opts.Balance, l.opts.MaxConnections > 0, &l.cursor)
-	if len(usable) == 0 {
-		m.err = l.whyNobody()
-	}
-	l.members.Store(m)
-}
 
 // answersTo tells whether an operator means b by name.
 func (b *Backend) answersTo(name string) bool {

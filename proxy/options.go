@@ -26,16 +26,31 @@ type Options struct {
 	Fingerprint string
 
 	Targets     []config.Target // may be empty: then every pick fails
-	DefaultPort int             // for targets without a port, 1..65535
+	DefaultPort int             // for targets without a port, 1..65535; 0: there are none
 	Balance     config.Balance
+	Hash        config.HashKey // with config.Hash; what is hashed is up to AcquireFor's caller
+
+	// SlowStart is how long the weight of a member that was away rises; if
+	// zero, it is there at once.
+	SlowStart time.Duration
+	// MinHealthy is the share of the members of a priority group, in
+	// percent, that must be well for it to serve without the next group; if
+	// zero, one is enough.
+	MinHealthy int
+	// PanicThreshold is the share of members, in percent, below which all
+	// are used, well or not; if zero, never.
+	PanicThreshold int
 
 	// Resolve is how often names are looked up; if zero, 30s.
 	Resolve time.Duration
 	// Resolver looks names up; if nil, net.DefaultResolver.
 	Resolver Resolver
 
-	MaxConnections int           // requests in flight per backend; if zero, no limit
-	Drain          time.Duration // what requests in flight to a removed or drained backend have left; if zero, nothing
+	MaxConnections int             // requests in flight per backend; if zero, no limit
+	Adaptive       config.Adaptive // of requests in flight per backend, within MaxConnections
+	MaxRequests    int             // requests in flight to the pool; if zero, no limit
+	QueueLength    int             // requests that may wait for a backend; if zero, none
+	Drain          time.Duration   // what requests in flight to a removed or drained backend have left; if zero, nothing
 	Ejection       config.Ejection
 
 	// Drains is what operators have drained; the pools of a process share
@@ -81,19 +96,19 @@ type Resolver interface {
 // connections, and the way to new ones, depend on. more is what the settings
 // only name, such as the contents of a CA file.
 func Fingerprint(s config.BackendSettings, more ...string) string {
-	return fmt.Sprintf("%d %q %t %+v %q", s.Protocol, s.HostName, s.PickHostFromBackend, s.TLS, more)
+	return fmt.Sprintf("%d %t %q %t %+v %q", s.Protocol, s.HTTP2, s.HostName, s.PickHostFromBackend, s.TLS, more)
 }
 
 // check validates what a picker or a dialler could choke on.
 func (o *Options) check() error {
-	if o.DefaultPort < 1 || o.DefaultPort > 65535 {
+	if o.DefaultPort < 0 || o.DefaultPort > 65535 {
 		return fmt.Errorf("port %d is not 1..65535", o.DefaultPort)
 	}
 	for _, t := range o.Targets {
 		if t.Host == "" && t.Unix == "" {
 			return errors.New("a target has no address")
 		}
-		if t.Port < 0 || t.Port > 65535 {
+		if t.Port < 0 || t.Port > 65535 || t.Unix == "" && t.Port == 0 && o.DefaultPort == 0 {
 			return fmt.Errorf("target %q: port %d is not 1..65535", t.Host, t.Port)
 		}
 	}
@@ -104,6 +119,9 @@ func (o *Options) check() error {
 }
 
 func (o *Options) setDefaults() {
+	if o.Ejection.Time <= 0 {
+		o.Ejection.Time = defaultEjection
+	}
 	if o.Resolve <= 0 {
 		o.Resolve = 30 * time.Second
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/internal/stream"
 	"gatehouse/proxy/balance"
 )
 
@@ -18,7 +19,7 @@ var (
 	ErrEmpty      = errors.New("pool is empty")
 	ErrUnresolved = errors.New("name not resolved yet")
 	ErrUnusable   = errors.New("no healthy member")
-	ErrBusy       = errors.New("all members at maxConnections")
+	ErrBusy       = errors.New("all members at their limit")
 	ErrNoOther    = errors.New("no other healthy member")
 	ErrClosed     = errors.New("pool is closed")
 )
@@ -78,13 +79,29 @@ func (p *Pool) Name() string { return p.opts.Name }
 // Settings is the name of the backend settings.
 func (p *Pool) Settings() string { return p.opts.Settings }
 
+// Balance is the way members are picked.
+func (p *Pool) Balance() config.Balance { return p.opts.Balance }
+
+// HashKey is what AcquireFor's key is to be made of; nil if it does not
+// matter.
+func (p *Pool) HashKey() *config.HashKey {
+	if p.opts.Balance != config.Hash {
+		return nil
+	}
+	return &p.opts.Hash
+}
+
 // Acquire picks a backend and begins a request on it; the caller must call
 // End. It never returns exclude, which may be nil: a retry goes elsewhere.
-func (p *Pool) Acquire(exclude *Backend) (*Backend, error) {
+func (p *Pool) Acquire(exclude *Backend) (*Backend, error) { return p.AcquireFor(0, exclude) }
+
+// AcquireFor is Acquire for a request whose key is given, which matters to
+// pools that are balanced by hash.
+func (p *Pool) AcquireFor(key uint64, exclude *Backend) (*Backend, error) {
 	// A Begin fails if the last place was taken meanwhile, or the backend
 	// has just begun to drain; then the members are already without it.
 	for range 8 {
-		b, err := p.Pick(exclude)
+		b, err := p.pick(key, exclude)
 		if err != nil {
 			return nil, err
 		}
@@ -103,14 +120,24 @@ func (p *Pool) Acquire(exclude *Backend) (*Backend, error) {
 // Pick returns the backend whose turn it is and which may be used now: its
 // Begin can still fail, and then the caller picks again. It never returns
 // exclude, which may be nil. Most callers want Acquire.
-func (p *Pool) Pick(exclude *Backend) (*Backend, error) {
-	m := p.live.members.Load()
+func (p *Pool) Pick(exclude *Backend) (*Backend, error) { return p.pick(0, exclude) }
+
+func (p *Pool) pick(key uint64, exclude *Backend) (*Backend, error) {
+	return p.live.members.Load().pick(key, exclude)
+}
+
+func (m *members) pick(key uint64, exclude *Backend) (*Backend, error) {
 	avoid := -1
 	if exclude != nil {
 		avoid = slices.Index(m.usable, exclude)
 	}
-	if i := m.picker.Pick(avoid); i >= 0 {
+	if i := m.picker.Pick(key, avoid); i >= 0 {
 		return m.usable[i], nil
+	}
+	if exclude != nil && m.standby != nil {
+		if b, err := m.standby.pick(key, exclude); err == nil {
+			return b, nil
+		}
 	}
 	return nil, m.refusal(avoid)
 }
@@ -143,6 +170,8 @@ type members struct {
 	picker balance.Picker
 	tokens map[string]*Backend
 	err    error // why usable is empty
+
+	standby *members // of the next priority, for retries that find nobody else; nil: none
 }
 
 // refusal says why a pick failed that avoided the member with that index.
@@ -156,35 +185,55 @@ func (m *members) refusal(avoid int) error {
 	return ErrBusy
 }
 
-// newMembers makes the snapshot. limited tells that members have a limit.
-func newMembers(usable []*Backend, method config.Balance, limited bool, cursor *atomic.Uint64) *members {
+// newMembers makes the snapshot; weights are those that count now.
+func newMembers(usable []*Backend, weights []int, o *Options, cursor *atomic.Uint64) *members {
 	m := &members{usable: usable, tokens: make(map[string]*Backend, len(usable))}
-	weights := make([]int, len(usable))
-	for i, b := range usable {
-		weights[i] = b.Weight()
+	for _, b := range usable {
 		// Two targets may have one address: the first keeps the token.
 		if t := b.Token(); t != "" && m.tokens[t] == nil {
 			m.tokens[t] = b
 		}
 	}
-	load := func(i int) int64 { return usable[i].load() }
-	switch {
-	case method == config.LeastRequests:
-		m.picker = balance.NewLeastRequests(weights, load, cursor)
-	case limited:
-		m.picker = balance.NewRoundRobin(weights, load, cursor)
-	default:
-		m.picker = balance.NewRoundRobin(weights, nil, cursor)
-	}
+	m.picker = newPicker(usable, weights, o, cursor)
 	return m
+}
+
+func newPicker(usable []*Backend, weights []int, o *Options, cursor *atomic.Uint64) balance.Picker {
+	load := func(i int) int64 { return usable[i].load() }
+	switch o.Balance {
+	case config.LeastRequests:
+		return balance.NewLeastRequests(weights, load, cursor)
+	case config.P2C:
+		return balance.NewTwoChoices(weights, load, nil)
+	case config.EWMA:
+		return balance.NewTwoChoices(weights, load, func(i int) float64 { return usable[i].latency.Seconds(stream.Now()) })
+	case config.Hash:
+		ids := make([]uint64, len(usable))
+		for i, b := range usable {
+			ids[i] = b.hash
+		}
+		return balance.NewHash(ids, weights, load, o.Hash.BalanceFactor)
+	}
+	if o.MaxConnections == 0 && o.Adaptive.Max == 0 {
+		load = nil // nobody is ever full
+	}
+	return balance.NewRoundRobin(weights, load, cursor)
 }
 
 // Status is the state of a pool for people.
 type Status struct {
-	Pool     string          `json:"pool"`
-	Settings string          `json:"settings"`
-	Backends []BackendStatus `json:"backends"`
-	Names    []NameStatus    `json:"names,omitempty"`
+	Pool     string `json:"pool"`
+	Settings string `json:"settings"`
+	Balance  string `json:"balance"`
+	Panic    bool   `json:"panic,omitempty"` // too few backends are healthy: all are used
+	// RetriesOverBudget is how many retries and hedges were not made because
+	// of their budget.
+	RetriesOverBudget uint64          `json:"retriesOverBudget"`
+	Hedges            uint64          `json:"hedges,omitempty"`
+	HedgesWon         uint64          `json:"hedgesWon,omitempty"` // that answered first
+	Backends          []BackendStatus `json:"backends"`
+	Names             []NameStatus    `json:"names,omitempty"`
+	Queue             *QueueStatus    `json:"queue,omitempty"` // nil: there is none
 }
 
 // BackendStatus is the state of one backend for people.
@@ -195,8 +244,19 @@ type BackendStatus struct {
 	Since    time.Time    `json:"since"`
 	Reason   string       `json:"reason,omitempty"`
 	Weight   int          `json:"weight"`
+	Priority int          `json:"priority"`
 	InFlight int          `json:"inFlight"`
+	Limit    int          `json:"limit,omitempty"` // of InFlight: the fixed or the adaptive one; 0: none
 	Requests uint64       `json:"requests"`
+
+	Ejections uint64 `json:"ejections"` // in all
+
+	// EffectiveWeight is the weight that counts now: 0 if the balancer
+	// picks others only, and a part of Weight in slow start.
+	EffectiveWeight float64 `json:"effectiveWeight"`
+	// ResponseSeconds is the response time that balance: ewma goes by; 0
+	// if there is none, or another way to balance.
+	ResponseSeconds float64 `json:"responseSeconds,omitempty"`
 }
 
 // NameStatus is the state of a target that is looked up.
@@ -215,7 +275,7 @@ const (
 	Unknown   BackendState = iota // not probed, or no verdict yet
 	Healthy                       // the probe says so
 	Unhealthy                     // the probe says so, or has still to say otherwise (startUnhealthy)
-	Ejected                       // out for a time after connect failures
+	Ejected                       // out for a time after failures of requests
 	Draining                      // no new requests; some are in flight
 	Drained                       // nothing in flight, and out of use until Undrain
 )

@@ -217,7 +217,7 @@ func TestPickErrorsSayWhy(t *testing.T) {
 			{"no targets", options(), nil, ErrEmpty, "pool is empty"},
 			{"name not found", unresolved, nil, ErrUnresolved, "name not resolved yet: app.internal: no such host (and 1 more)"},
 			{"drained", options("10.0.0.4"), func(p *Pool) *Backend { drainNamed(p, "10.0.0.4"); synctest.Wait(); return nil }, ErrUnusable, "no healthy member: 1 draining"},
-			{"full", limited, func(p *Pool) *Backend { acquire(t, p); return nil }, ErrBusy, "all members at maxConnections"},
+			{"full", limited, func(p *Pool) *Backend { acquire(t, p); return nil }, ErrBusy, "all members at their limit"},
 			{"nobody else", options("10.0.0.4"), func(p *Pool) *Backend { return one(t, p, "10.0.0.4:80") }, ErrNoOther, "no other healthy member"},
 			{"closed", options("10.0.0.4"), func(p *Pool) *Backend { closePool(t, p); return nil }, ErrClosed, "pool is closed"},
 		}
@@ -762,6 +762,56 @@ func TestConnectFailuresEjectForATime(t *testing.T) {
 	})
 }
 
+// One may always be out, more only up to the share.
+func TestEjectionsAreBounded(t *testing.T) {
+	for share, want := range map[int]int{0: 4, 100: 4, 75: 3, 74: 2, 1: 1} {
+		o := options("10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7")
+		o.Ejection = config.Ejection{ConnectFailures: 1, Time: time.Hour, MaxShare: share}
+		p := commit(t, o, nil)
+		for range 2 {
+			for _, b := range p.live.order {
+				b.ConnectFailed(syscall.ECONNREFUSED)
+			}
+		}
+		out := 0
+		for _, s := range p.Status().Backends {
+			if s.State == Ejected {
+				out++
+			}
+		}
+		if out != want {
+			t.Errorf("%d %%: %d of 4 are ejected, want %d", share, out, want)
+		}
+		closePool(t, p)
+	}
+}
+
+func TestRetriesHaveABudget(t *testing.T) {
+	for _, tt := range []struct{ inFlight, share, want int }{
+		{0, 20, 3}, {0, 0, 3}, {14, 20, 3}, {19, 20, 4}, {99, 20, 20}, {99, 0, 3}, {9, 100, 10},
+	} {
+		p := commit(t, options("10.0.0.4", "10.0.0.5"), nil)
+		for range tt.inFlight {
+			defer acquire(t, p).End()
+		}
+		for round := range 2 {
+			got := 0
+			for p.BeginRetry(tt.share) {
+				got++
+			}
+			if got != tt.want {
+				t.Errorf("%d in flight, %d %%: %d retries, want %d", tt.inFlight, tt.share, got, tt.want)
+			}
+			for range got {
+				p.EndRetry()
+			}
+			if n := p.Status().RetriesOverBudget; n != uint64(round+1) {
+				t.Errorf("%d were refused, want %d", n, round+1)
+			}
+		}
+	}
+}
+
 func TestEjectionMayBeOff(t *testing.T) {
 	p := commit(t, options("10.0.0.4", "10.0.0.5"), nil)
 	defer closePool(t, p)
@@ -1231,18 +1281,22 @@ func request(t *testing.T, current *atomic.Pointer[Pool], seed uint64, stop <-ch
 }
 
 func TestTheHotPathAllocatesNothing(t *testing.T) {
-	for name, balance := range map[string]config.Balance{"roundRobin": config.RoundRobin, "leastRequests": config.LeastRequests} {
+	for balance := config.RoundRobin; balance <= config.Hash; balance++ {
+		name := balance.String()
 		o := options("10.0.0.4", "10.0.0.5", "10.0.0.6")
 		o.Balance, o.MaxConnections, o.AffinitySecret = balance, 100, []byte("s")
 		o.Attach = new(attachments).attach
 		p := commit(t, o, nil)
-		token := []byte(one(t, p, "10.0.0.5:80").Token())
+		first := acquire(t, p)
+		first.End()
+		token := []byte(first.Token())
 		if n := testing.AllocsPerRun(200, func() {
-			b, err := p.Acquire(nil)
+			b, err := p.AcquireFor(7, nil)
 			if err != nil || b.Attached().(*closer) == nil {
 				t.Fatal(err)
 			}
 			b.ConnectOK()
+			b.Answered(1e9, 1e6)
 			b.End()
 			if b = p.ByToken(token); b == nil {
 				t.Fatal("token unknown")
@@ -1255,8 +1309,8 @@ func TestTheHotPathAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkAcquire(b *testing.B) {
-	for name, balance := range map[string]config.Balance{"roundRobin": config.RoundRobin, "leastRequests": config.LeastRequests} {
-		b.Run(name, func(b *testing.B) {
+	for balance := config.RoundRobin; balance <= config.Hash; balance++ {
+		b.Run(balance.String(), func(b *testing.B) {
 			o := options("10.0.0.4", "10.0.0.5", "10.0.0.6")
 			o.Balance = balance
 			p, err := NewPool(o, nil)
@@ -1271,6 +1325,7 @@ func BenchmarkAcquire(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				backend.Answered(1e9, 1e6)
 				backend.End()
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gatehouse/health"
+	"gatehouse/internal/stream"
 )
 
 // snapshot is the state of b. The caller holds live.mu.
@@ -15,8 +16,18 @@ func (b *Backend) snapshot() BackendStatus {
 		Name:     b.name,
 		Target:   b.target,
 		Weight:   b.Weight(),
+		Priority: b.priority,
 		InFlight: b.InFlight(),
+		Limit:    int(b.limit.Load()),
 		Requests: b.Requests(),
+
+		Ejections: b.ejections.Load(),
+	}
+	if b.serves {
+		s.EffectiveWeight = float64(s.Weight*b.parts) / allParts
+	}
+	if b.live.timed.Load() {
+		s.ResponseSeconds = b.latency.Seconds(stream.Now())
 	}
 	switch {
 	case b.drain != nil && b.drain.done.IsZero():
@@ -29,7 +40,7 @@ func (b *Backend) snapshot() BackendStatus {
 	return s
 }
 
-// judge fills in what probes and ejection say.
+// judge fills in what probes, ejection and the choice of members say.
 func (b *Backend) judge(s *BackendStatus) {
 	s.Since, s.Reason = b.created, "not probed"
 	if b.watch != nil {
@@ -49,12 +60,14 @@ func (b *Backend) judge(s *BackendStatus) {
 			s.Reason = "last probe failed: " + verdict.Reason
 		}
 	}
-	if b.ejection == nil || s.State == Unhealthy {
-		return
+	if b.ejection != nil && s.State != Unhealthy {
+		s.State, s.Since, s.Reason = Ejected, b.ejection.since, b.ejection.reason
 	}
-	s.State, s.Since, s.Reason = Ejected, b.ejection.since, b.ejection.reason
-	if b.live.desperate {
-		s.Reason += "; used for want of others"
+	switch role := b.role(); {
+	case role != "" && s.Reason != "":
+		s.Reason += "; " + role
+	case role != "":
+		s.Reason = role
 	}
 }
 
@@ -62,7 +75,9 @@ func (b *Backend) judge(s *BackendStatus) {
 func (l *live) statusOf() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Status{Pool: l.name, Settings: l.settings}
+	s := Status{Pool: l.name, Settings: l.settings, Balance: l.opts.Balance.String(), Panic: l.choice.panic, RetriesOverBudget: l.overBudget.Load()}
+	s.Hedges, s.HedgesWon = l.hedges.Load(), l.hedgesWon.Load()
+	s.Queue = l.queue.status()
 	for _, b := range l.order {
 		s.Backends = append(s.Backends, b.snapshot())
 	}
