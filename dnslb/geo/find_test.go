@@ -75,18 +75,6 @@ func random6(random *rand.Rand) netip.Addr {
 	return join(address{random.Uint64(), random.Uint64()}, false)
 }
 
-// join is the reverse of split and split4.
-func join(a address, v4 bool) netip.Addr {
-	var b [16]byte
-	for i := range 8 {
-		b[i], b[8+i] = byte(a.high>>(56-8*i)), byte(a.low>>(56-8*i))
-	}
-	if v4 {
-		return netip.AddrFrom4([4]byte(b[:4]))
-	}
-	return netip.AddrFrom16(b)
-}
-
 // last is the last address of a prefix.
 func last(p netip.Prefix) netip.Addr {
 	_, a := bounds(p)
@@ -157,6 +145,36 @@ func largest(d *Database, n int, p netip.Prefix) bool {
 	}
 	first, end := bounds(parent)
 	return t.entry(first.high, first.low) != t.entry(end.high, end.low)
+}
+
+// The ranges follow on each other, have one place each and cover both families
+// but for the mapped addresses.
+func TestRangesCoverAllAddresses(t *testing.T) {
+	for name, d := range databases() {
+		for _, at := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			n, before := 0, -1
+			for ; at.IsValid(); n++ {
+				place, end := d.Range(at)
+				if want, _ := d.Find(at); place != want || end.Less(at) || end.BitLen() != at.BitLen() {
+					t.Fatalf("%s: place %d from %s to %s, want %d", name, place, at, end, want)
+				}
+				if got, _ := d.Find(end); got != place || place == before {
+					t.Fatalf("%s: %s to %s is place %d, then %d; before it is %d", name, at, end, place, got, before)
+				}
+				if at, before = end.Next(), place; at == join(mapped, false) {
+					at, before = netip.MustParseAddr("::1:0:0:0"), -1
+				}
+			}
+			if c := d.content.Load(); n > len(c.v4.place)+len(c.v6.place)+2 {
+				t.Errorf("%s: %d ranges", name, n)
+			}
+		}
+	}
+	d := databases()["random 1"]
+	d.Close()
+	if n, end := d.Range(netip.MustParseAddr("1.2.3.4")); n != 0 || end.String() != "255.255.255.255" {
+		t.Errorf("closed: %d up to %s", n, end)
+	}
 }
 
 func TestFindTakesMappedAddressesForIPv4AndNoZone(t *testing.T) {

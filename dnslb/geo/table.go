@@ -166,3 +166,14 @@ func split4(addr netip.Addr) uint64 {
 	b := addr.As4()
 	return uint64(binary.BigEndian.Uint32(b[:])) << 32
 }
+
+// join is the reverse of split and split4.
+func join(a address, v4 bool) netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], a.high)
+	binary.BigEndian.PutUint64(b[8:], a.low)
+	if v4 {
+		return netip.AddrFrom4([4]byte(b[:4]))
+	}
+	return netip.AddrFrom16(b)
+}

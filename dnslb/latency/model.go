@@ -125,8 +125,14 @@ func (s site) point() point { return point{s.lat, s.lon} }
 func (f *model) between(from point, country string, to Region) float64 {
 	site := sites[to]
 	d := distance(from, site.point())
-	if a, away := f.nearest(from); away <= near && a != int(to) && f.m[a][to] > 0 {
+	a, away := f.nearest(from)
+	if away <= near && a != int(to) && f.m[a][to] > 0 {
 		return max(f.m[a][to]+float64(leastK*away), float64(leastK*d))
+	}
+	if away > near {
+		// One line for all: those of pairs are about other places of the groups,
+		// and would call a far region nearer than one on the way to it.
+		return f.all.base + float64(f.all.k*d)
 	}
 	l, ok := f.pairs[[2]string{geo.ParentRegion(country), geo.ParentRegion(site.country)}]
 	if !ok {

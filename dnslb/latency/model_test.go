@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"testing"
@@ -25,6 +26,33 @@ func TestTheModelForetellsARegionThatItDoesNotKnow(t *testing.T) {
 	t.Logf("%d cells: median error %.1f ms, 90th percentile %.1f ms", len(errors), median, p90)
 	if len(errors) < 2400 || median > 6.2 || p90 > 27.5 {
 		t.Errorf("%d cells: median error %.1f ms, 90th percentile %.1f ms", len(errors), median, p90)
+	}
+}
+
+// Of places that are far from every region, the times keep the order of the
+// distances.
+func TestNoFarRegionIsCalledNearer(t *testing.T) {
+	f, far := fitted(), 0
+	for country, p := range points() {
+		if _, away := f.nearest(p); away <= near {
+			continue
+		}
+		far++
+		regions := make([]Region, len(sites))
+		for i := range regions {
+			regions[i] = Region(i)
+		}
+		slices.SortFunc(regions, func(a, b Region) int {
+			return cmp.Compare(distance(p, sites[a].point()), distance(p, sites[b].point()))
+		})
+		for i, r := range regions[1:] {
+			if x, y := f.between(p, country, regions[i]), f.between(p, country, r); y < x {
+				t.Errorf("%s: %s has %.0f ms, and %s, which is farther, %.0f ms", country, regions[i], x, r, y)
+			}
+		}
+	}
+	if far < 50 {
+		t.Errorf("only %d places are far from every region", far)
 	}
 }
 

@@ -72,9 +72,6 @@ type spans struct {
 
 // lay makes the index.
 func (s *spans) lay() {
-	if len(s.starts) == 0 {
-		return
-	}
 	s.index = make([]int32, 1<<16+1)
 	at := 0
 	for i := range 1 << 16 {
@@ -86,7 +83,8 @@ func (s *spans) lay() {
 	s.index[1<<16] = int32(len(s.starts) - 1)
 }
 
-// none is the value of a span of which nothing was measured.
+// none is the value of a span of which nothing was measured, and later of the
+// one whose addresses are looked up elsewhere.
 const none = -1
 
 // begin starts a span, unless the last one has the same value. One that begins
@@ -102,11 +100,9 @@ func (s *spans) begin(at key, value int32) {
 }
 
 // find returns the value at a key and the length of the largest prefix around
-// it within its span.
-func (s *spans) find(k key) (value int32, length int) {
-	if len(s.starts) == 0 {
-		return none, 0
-	}
+// it within its span, or with changes, spans, within those from one of these up
+// to the next. There are some spans.
+func (s *spans) find(k key, changes *geo.Marks) (value int32, length int) {
 	at := int(s.index[k.high>>48])
 	n := int(s.index[k.high>>48+1]) - at + 1
 	for n > 1 {
@@ -116,13 +112,32 @@ func (s *spans) find(k key) (value int32, length int) {
 		}
 		n -= half
 	}
-	if at > 0 {
-		length = k.common(s.starts[at].before()) + 1
+	first, next := at, at+1
+	if changes != nil {
+		first, next = changes.Before(at), changes.After(at)
 	}
-	if at+1 < len(s.starts) {
-		length = max(length, k.common(s.starts[at+1])+1)
+	if first > 0 {
+		length = k.common(s.starts[first].before()) + 1
+	}
+	if next < len(s.starts) {
+		length = max(length, k.common(s.starts[next])+1)
 	}
 	return s.values[at], length
+}
+
+// changes marks the spans that have another class than the one before. What is
+// looked up elsewhere is in none.
+func (s *spans) changes(class []uint32) *geo.Marks {
+	before := uint32(math.MaxUint32)
+	return geo.NewMarks(len(s.values), func(i int) bool {
+		now := uint32(math.MaxUint32)
+		if v := s.values[i]; v != none {
+			now = class[v]
+		}
+		changed := now != before
+		before = now
+		return changed
+	})
 }
 
 // node is a prefix that was measured.
@@ -152,6 +167,7 @@ func nodesOf(all []measurement) (nodes []node) {
 // holds it.
 func spread(nodes []node, v4 bool) (s spans) {
 	var open []int32
+	s.begin(key{}, none)
 	leave := func(until key, all bool) {
 		for len(open) > 0 {
 			n := nodes[open[len(open)-1]]
@@ -168,9 +184,6 @@ func spread(nodes []node, v4 bool) (s spans) {
 	for i, n := range nodes {
 		if n.prefix.Addr().Is4() != v4 {
 			continue
-		}
-		if len(s.starts) == 0 {
-			s.begin(key{}, none)
 		}
 		first := keyOf(n.prefix.Addr())
 		leave(first, false)
@@ -193,13 +206,9 @@ func top(stack []int32) int32 {
 var mapped, afterMapped = key{low: 0xffff << 32}, key{low: 1 << 48}
 
 // cross cuts spans of nodes where the place changes, and gives each the value
-// of row for the place and node.
+// of row for the place and node, which is none where nothing was measured.
 func cross(s spans, v4 bool, db *geo.Database, row func(place int, node int32) int32) (out spans) {
 	for i, node := range s.values {
-		if node == none {
-			out.begin(s.starts[i], none)
-			continue
-		}
 		last := key{math.MaxUint64, math.MaxUint64}
 		if i+1 < len(s.starts) {
 			last = s.starts[i+1].before()
@@ -210,9 +219,12 @@ func cross(s spans, v4 bool, db *geo.Database, row func(place int, node int32) i
 				at = afterMapped
 				continue
 			}
-			place, within := db.Find(at.addr(v4))
+			place, end := db.Range(at.addr(v4))
 			out.begin(at, row(place, node))
-			at, ok = keyOf(within.Addr()).end(within.Bits()).next()
+			next := end.Next()
+			if ok = next.IsValid(); ok {
+				at = keyOf(next)
+			}
 		}
 	}
 	out.lay()

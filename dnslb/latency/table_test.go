@@ -148,7 +148,11 @@ func randomCSV(random *rand.Rand, lines, shortest int) string {
 
 func TestFindTellsTheSmallestMeasuredPrefixAndTheLargestOfTheRow(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 8 {
+	tables := 8
+	if raceDetector {
+		tables = 2
+	}
+	for i := range tables {
 		table := build(t, randomCSV(random, 1+random.IntN(60), 1+i%2*15), nil) // half of them leave gaps
 		for _, addr := range probes(random, table) {
 			got, within := table.Find(addr)
@@ -172,6 +176,73 @@ func TestFindTellsTheSmallestMeasuredPrefixAndTheLargestOfTheRow(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The largest prefix of one class, whether its rows are measured or those of
+// places, and the same for all addresses in it.
+func TestADivisionTellsTheLargestPrefixOfAClass(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	tables := []int{0, 50, 1, 60}
+	if raceDetector {
+		tables = tables[:2]
+	}
+	for _, lines := range tables {
+		table := build(t, randomCSV(random, lines, 8), nil)
+		class := make([]uint32, table.Rows())
+		for i := range class {
+			class[i] = uint32(random.UintN(3) / 2)
+		}
+		x, wider := table.Divide(class), 0
+		addrs := append(probes(random, table), netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("2a00::1"), netip.MustParseAddr("128.232.0.1"))
+		for _, addr := range addrs {
+			row, within := x.Find(addr)
+			want, narrow := table.Find(addr)
+			if row != want || within.Bits() > narrow.Bits() || table.Place(row) != placeOf(addr) {
+				t.Fatalf("%s: row %d within %s, want %d and no less than %s", addr, row, within, want, narrow)
+			}
+			if within.Bits() < narrow.Bits() {
+				wider++
+			}
+			for _, other := range []netip.Addr{within.Addr(), keyOf(within.Addr()).end(within.Bits()).addr(addr.Is4())} {
+				if _, within2 := x.Find(other); within2 != within {
+					t.Fatalf("%s is within %s, but %s in it within %s", addr, within, other, within2)
+				}
+			}
+			if parent, _ := addr.Prefix(max(within.Bits()-1, 0)); !uniform(table, class, within) || uniform(table, class, parent) {
+				t.Fatalf("%s: %s is not the largest of one class", addr, within)
+			}
+		}
+		if wider == 0 {
+			t.Errorf("with %d lines no prefix is wider", lines)
+		}
+	}
+	table := build(t, "1.0.0.0/24,uksouth,3,1", nil)
+	if x := table.Divide(make([]uint32, 3)); x != geo.Finder(table) {
+		t.Error("classes of other rows are taken")
+	}
+}
+
+func placeOf(addr netip.Addr) int {
+	place, _ := geo.Builtin().Find(addr)
+	return place
+}
+
+// uniform tells whether the rows of a prefix have one class, and none of its
+// addresses is looked up elsewhere.
+func uniform(t *Table, class []uint32, p netip.Prefix) bool {
+	if p.Contains(netip.MustParseAddr("::ffff:0:0")) {
+		return false
+	}
+	v4 := p.Addr().Is4()
+	first, _ := t.Find(p.Addr())
+	for at, ok := keyOf(p.Addr()), true; ok && !keyOf(p.Addr()).end(p.Bits()).less(at); {
+		row, within := t.Find(at.addr(v4))
+		if class[row] != class[first] {
+			return false
+		}
+		at, ok = keyOf(within.Addr()).end(within.Bits()).next()
+	}
+	return true
 }
 
 // smallest is found by going over all nodes.
