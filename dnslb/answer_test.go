@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"gatehouse/config"
+	"gatehouse/dnslb/geo"
+	"gatehouse/dnslb/latency"
 	"gatehouse/health"
 )
 
@@ -323,6 +325,9 @@ func randomTree(t testing.TB, r *rand.Rand) []config.Profile {
 		owners := r.Perm(len(codes))
 		for j := range 2 + r.IntN(3) {
 			line := fmt.Sprintf("e%d 192.0.%d.%d weight=%d at=%s geo=%s", j, i, j+1, 1+r.IntN(5), regions[r.IntN(len(regions))], codes[owners[j]])
+			if r.IntN(2) == 0 {
+				line += "," + codes[owners[j+4]]
+			}
 			if r.IntN(3) == 0 && i < n-1 && routing != config.RouteMultiValue {
 				line = strings.Replace(line, fmt.Sprintf("192.0.%d.%d", i, j+1), fmt.Sprintf("@p%d", i+1+r.IntN(n-1-i)), 1)
 			}
@@ -351,40 +356,6 @@ func randomKnown(r *rand.Rand, n int) []Known {
 		list[i] = Known{Health: health.State(r.IntN(3)), Switch: Switch(max(r.IntN(8)-5, 0))}
 	}
 	return list
-}
-
-// Every address within the scope that Locate returns has the same answers,
-// with the same chances: the same draw gives the same answer.
-func TestTheScopeIsExact(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	narrow := 0
-	for range 150 {
-		d := compile(t, randomTree(t, r)...)
-		s := d.Snapshot(randomKnown(r, len(d.Endpoints)))
-		for _, p := range d.Profiles {
-			for range 20 {
-				client := netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(64)), byte(r.IntN(256))})
-				scope := netip.PrefixFrom(client, p.Locate(client).Bits).Masked()
-				if scope.Bits() > 0 {
-					narrow++
-				}
-				for seed := range uint64(6) {
-					other := randomIn(r, scope)
-					a := ask(s, p, A, client, rand.New(rand.NewPCG(seed, 1)))
-					b := ask(s, p, A, other, rand.New(rand.NewPCG(seed, 1)))
-					if a != b {
-						t.Fatalf("profile %s (%s), scope %s: %s gets %q, %s gets %q", p.Name, p.conf.Routing, scope, client, a, other, b)
-					}
-				}
-			}
-			if !p.ByClient() && p.Locate(in(1, 1)).Bits != 0 {
-				t.Fatalf("profile %s goes by nothing, and has a scope", p.Name)
-			}
-		}
-	}
-	if narrow < 1000 {
-		t.Fatalf("only %d scopes were longer than 0", narrow)
-	}
 }
 
 // A snapshot made step by step is the one made at once.
@@ -430,7 +401,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"no places", []config.Profile{profileOf(t, "a", config.RouteGeographic, "x 192.0.2.1 geo=DE")}, nil, `profile "a": geographic routing needs a database of places`},
 		{"no method", []config.Profile{profileOf(t, "a", 77, "x 192.0.2.1")}, w, `profile "a": no routing method 77`},
 	} {
-		_, err := Compile(&config.TrafficManager{Profiles: tt.profiles}, tt.places, w)
+		_, err := Compile(&config.TrafficManager{Profiles: tt.profiles}, tt.places, distances{w})
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
@@ -457,19 +428,67 @@ func TestAnsweringAllocatesNothing(t *testing.T) {
 	}
 }
 
+// With the built-in places, and clients of which most have one.
 func BenchmarkAnswer(b *testing.B) {
+	table, err := latency.Build(geo.Builtin(), nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := newRand()
+	clients := make([]netip.Addr, 1024)
+	for i := range clients {
+		clients[i] = addr(r.Uint32N(224 << 24))
+	}
 	for routing := config.RoutePriority; routing <= config.RouteSubnet; routing++ {
 		b.Run(routing.String(), func(b *testing.B) {
-			d := compile(b, profileOf(b, "www", routing, "a 192.0.2.1 at=West_US geo=US", "b 192.0.2.2 at=West_Europe geo=DE", "c 192.0.2.3 at=Japan_East geo=WORLD"))
-			s := d.Snapshot(make([]Known, 3))
-			r, p := newRand(), d.Profiles[0]
+			conf := profileOf(b, "www", routing, "a 192.0.2.1 at=West_US geo=US", "b 192.0.2.2 at=West_Europe geo=DE", "c 192.0.2.3 at=Japan_East geo=WORLD")
+			d, err := Compile(&config.TrafficManager{Profiles: []config.Profile{conf}}, geo.Builtin(), table)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, p := d.Snapshot(make([]Known, 3)), d.Profiles[0]
 			var a Answer
 			var c Client
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				c = p.Locate(in(i%6, 1))
+				c = p.Locate(clients[i%len(clients)])
 				s.Answer(p, A, &c, r, &a)
 			}
 		})
+	}
+}
+
+// Of two endpoints that stand for one profile, the one that was chosen is said
+// to be.
+func TestExplanationsTellNestedEndpointsApart(t *testing.T) {
+	d := compile(t, profileOf(t, "www", config.RouteGeographic, "de @child geo=DE", "us @child geo=US"),
+		profileOf(t, "child", config.RoutePriority, "x 192.0.2.9"))
+	p := d.Profile("www")
+	s := d.Snapshot(known(t, d, "+++"))
+	for _, tt := range []struct {
+		client netip.Addr
+		want   string
+	}{{in(2, 1), "us"}, {in(3, 1), "de"}} {
+		for _, e := range s.Explain(p, A, ptr(p.Locate(tt.client)), newRand()).Steps[0].Endpoints {
+			if e.Chosen != (e.Name == tt.want) {
+				t.Errorf("%v: %+v, want %s", tt.client, e, tt.want)
+			}
+		}
+	}
+}
+
+// An endpoint that is as near as the one that was drawn is not said to be
+// farther.
+func TestExplanationsOfTies(t *testing.T) {
+	d := compile(t, profileOf(t, "www", config.RoutePerformance, "east 192.0.2.2 at=East_US", "eu 192.0.2.3 at=West_Europe", "eu2 192.0.2.4 at=West_Europe"))
+	p := d.Profile("www")
+	for _, e := range d.Snapshot(known(t, d, "+++")).Explain(p, A, ptr(p.Locate(in(2, 1))), newRand()).Steps[0].Endpoints {
+		want := "another region is nearer"
+		if e.Name != "east" {
+			want = "is as near; another was drawn"
+		}
+		if !e.Chosen && e.Why != want {
+			t.Errorf("%+v, want %q", e, want)
+		}
 	}
 }

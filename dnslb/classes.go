@@ -13,7 +13,7 @@ import (
 // those that a profile treats alike. Profiles with the same codes or regions
 // share one.
 type classes struct {
-	of []uint16 // by the number of the place or row
+	of []uint32 // by the number of the place or row
 	// codes are those that hold a class of places, the most specific first.
 	codes [][]string
 	// order are the regions of a class of rows, the nearest first; those of
@@ -28,10 +28,10 @@ func (d *Director) placeClasses(mapped map[string]int) *classes {
 		return c
 	}
 	c := &classes{}
-	known := map[string]uint16{}
-	for _, place := range d.places.Places() {
+	known := map[string]uint32{}
+	for _, regions := range d.regionsOfPlaces() {
 		var chain []string
-		for _, code := range geo.RegionsOf(place) {
+		for _, code := range regions {
 			if _, ok := mapped[code]; ok {
 				chain = append(chain, code)
 			}
@@ -39,7 +39,7 @@ func (d *Director) placeClasses(mapped map[string]int) *classes {
 		name := signature(chain)
 		n, ok := known[name]
 		if !ok {
-			n = uint16(len(c.codes))
+			n = uint32(len(c.codes))
 			known[name] = n
 			c.codes = append(c.codes, chain)
 		}
@@ -47,6 +47,17 @@ func (d *Director) placeClasses(mapped map[string]int) *classes {
 	}
 	d.geoClasses[key] = c
 	return c
+}
+
+// regionsOfPlaces are the codes that hold each place, the smallest first. They
+// are found once: there may be many sets of codes that are mapped.
+func (d *Director) regionsOfPlaces() [][]string {
+	if d.regions == nil {
+		for _, place := range d.places.Places() {
+			d.regions = append(d.regions, geo.RegionsOf(place))
+		}
+	}
+	return d.regions
 }
 
 // latencyClasses divides rows by the order of the regions.
@@ -57,7 +68,7 @@ func (d *Director) latencyClasses(regions []latency.Region) *classes {
 		return c
 	}
 	c := &classes{}
-	known := map[string]uint16{}
+	known := map[string]uint32{}
 	var name []byte
 	for row := range d.latencies.Rows() {
 		order := d.latencies.Order(row, sorted)
@@ -67,7 +78,7 @@ func (d *Director) latencyClasses(regions []latency.Region) *classes {
 		}
 		n, ok := known[string(name)]
 		if !ok {
-			n = uint16(len(c.order))
+			n = uint32(len(c.order))
 			known[string(name)] = n
 			c.order = append(c.order, order)
 		}

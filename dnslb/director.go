@@ -15,24 +15,30 @@ import (
 // Places tells where an address is: [geo.Database] does.
 type Places interface {
 	// Find returns the number of an address's place and the largest prefix
-	// around it that has the same place. Two such prefixes are equal or
-	// disjoint.
-	Find(netip.Addr) (n int, within netip.Prefix)
+	// around it that has the same place.
+	geo.Finder
 	// Places are the places by their numbers.
 	Places() []geo.Place
+	// Divide finds places with the largest prefix around an address whose
+	// places have the same class; class has that of each place.
+	Divide(class []uint32) geo.Finder
 }
 
 // Latencies tells how far an address is from each region: [latency.Table]
 // does.
 type Latencies interface {
 	// Find returns the number of an address's row and the largest prefix
-	// around it that has the same row, as Places does.
-	Find(netip.Addr) (row int, within netip.Prefix)
+	// around it that has the same row.
+	geo.Finder
 	// Rows is how many rows there are.
 	Rows() int
+	// Place is the number of the place of a row, in Places.
+	Place(row int) int
 	// Order groups regions from the nearest to the farthest; those of a
 	// group are equally near.
 	Order(row int, regions []latency.Region) [][]latency.Region
+	// Divide is that of Places for rows.
+	Divide(class []uint32) geo.Finder
 }
 
 // Director is the compiled profiles of a configuration. It never changes.
@@ -49,6 +55,7 @@ type Director struct {
 	latencies  Latencies
 	geoClasses map[string]*classes // by the codes that are mapped
 	rowClasses map[string]*classes // by the regions that are used
+	regions    [][]string          // by place, as long as the director is compiled
 }
 
 // Profile is a name that leads to endpoints.
@@ -144,7 +151,8 @@ func (e *Endpoint) Target() string {
 }
 
 // Compile compiles the profiles of a configuration that was checked. places
-// and latencies may be nil if no profile goes by them.
+// and latencies may be nil if no profile goes by them; both have the same places
+// under the same numbers.
 func Compile(conf *config.TrafficManager, places Places, latencies Latencies) (*Director, error) {
 	d := &Director{byName: map[string]*Profile{}, places: places, latencies: latencies,
 		geoClasses: map[string]*classes{}, rowClasses: map[string]*classes{}}
@@ -159,11 +167,15 @@ func Compile(conf *config.TrafficManager, places Places, latencies Latencies) (*
 	for _, p := range d.Profiles {
 		p.flattenMixed()
 	}
+	parts := newPartitions(d)
 	for _, p := range d.upwards {
 		if err := p.compile(); err != nil {
 			return nil, fmt.Errorf("profile %q: %w", p.Name, err)
 		}
+		p.compileTree(parts)
 	}
+	parts.lay()
+	d.regions = nil
 	return d, nil
 }
 
@@ -266,7 +278,7 @@ func (p *Profile) flattenMixed() {
 	}
 }
 
-// compile prepares what the method and the tree below need.
+// compile prepares what the method needs.
 func (p *Profile) compile() error {
 	if err := p.compileSubnets(); err != nil {
 		return err
@@ -282,7 +294,6 @@ func (p *Profile) compile() error {
 			return err
 		}
 	}
-	p.compileTree()
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"gatehouse/config"
@@ -55,7 +56,7 @@ func (s *Snapshot) Explain(p *Profile, f Family, c *Client, r *rand.Rand) *Expla
 	for i, q := range a.Way {
 		chosen := a.Endpoints
 		if i+1 < len(a.Way) {
-			chosen = []*Endpoint{q.leadingTo(a.Way[i+1])}
+			chosen = a.Via[i : i+1]
 		}
 		x.Steps = append(x.Steps, s.step(q, f, c, chosen))
 	}
@@ -63,16 +64,6 @@ func (s *Snapshot) Explain(p *Profile, f Family, c *Client, r *rand.Rand) *Expla
 		x.Answer = append(x.Answer, e.Key)
 	}
 	return x
-}
-
-// leadingTo is an endpoint that stands for a nested profile.
-func (p *Profile) leadingTo(nested *Profile) *Endpoint {
-	for _, e := range p.Endpoints {
-		if e.nested == nested {
-			return e
-		}
-	}
-	return nil
 }
 
 // step explains one profile.
@@ -154,6 +145,9 @@ func (s *Snapshot) why(pl *plan, e *Endpoint, f Family, c *Client, chosen bool) 
 		return reasons[p.conf.Routing].chosen
 	case state == Degraded && pl.choices[f].good:
 		return "is degraded, and others are well"
+	}
+	if p.rows != nil && !p.inRange(c) && slices.Contains(pl.choices[f].byClass[p.rows.of[c.row]], e) {
+		return "is as near; another was drawn"
 	}
 	return reasons[p.conf.Routing].not
 }

@@ -3,6 +3,9 @@ package dnslb
 import (
 	"math"
 	"net/netip"
+	"slices"
+
+	"gatehouse/dnslb/geo"
 )
 
 // Client is where a query comes from, as far as a profile goes by it.
@@ -12,7 +15,11 @@ type Client struct {
 	Addr netip.Addr
 	// Bits is the length of the prefix of Addr within which every address
 	// has the same endpoints to choose from, with the same weights: the
-	// SCOPE PREFIX-LENGTH of RFC 7871. 0: the client does not matter.
+	// SCOPE PREFIX-LENGTH of RFC 7871. 0: the client does not matter. It is
+	// the widest of which that holds by the configuration, whatever is known
+	// of endpoints. Those of two addresses are the same or disjoint, because
+	// each is the leaf around its address of one tree of prefixes, in which
+	// no two leaves beside each other are alike (RFC 7871 7.3.1).
 	Bits int
 
 	place, row int
@@ -20,63 +27,50 @@ type Client struct {
 
 // tree is what a profile and those nested in it go by.
 type tree struct {
-	places, rows, sticky   bool
+	spots                  geo.Finder // of places, or of rows; nil: of neither
+	rows                   bool
+	sticky                 bool
 	stickyIPv4, stickyIPv6 int        // the longest
-	bounds                 *spanTable // where a range of any begins or ends; nil: there is none
-	ranges                 []span
+	bounds                 *spanTable // where ranges of any begin or end; nil: there are none
+
+	// Until the director is compiled:
+	partition *partition   // nil: goes by neither places nor rows
+	cuts      []netip.Addr // of bounds
 }
 
 // compileTree adds up what the nested profiles go by, which are compiled.
-func (p *Profile) compileTree() {
-	t := tree{places: p.places != nil, rows: p.rows != nil}
+func (p *Profile) compileTree(parts *partitions) {
+	t := &p.tree
 	if p.conf.Sticky {
 		t.sticky, t.stickyIPv4, t.stickyIPv6 = true, p.conf.StickyIPv4, p.conf.StickyIPv6
 	}
+	ranges := p.subnets != nil
+	if ranges {
+		t.cuts = p.subnets.cuts()
+	}
 	for _, e := range p.Endpoints {
-		for _, r := range e.conf.Subnets {
-			t.ranges = append(t.ranges, span{r.First, r.Last, 0})
-		}
 		if e.nested == nil {
 			continue
 		}
 		below := &e.nested.tree
-		t.places, t.rows, t.sticky = t.places || below.places, t.rows || below.rows, t.sticky || below.sticky
+		t.sticky = t.sticky || below.sticky
 		t.stickyIPv4, t.stickyIPv6 = max(t.stickyIPv4, below.stickyIPv4), max(t.stickyIPv6, below.stickyIPv6)
-		t.ranges = append(t.ranges, below.ranges...)
+		ranges, t.cuts = ranges || below.bounds != nil, append(t.cuts, below.cuts...)
 	}
-	if t.ranges != nil {
-		t.bounds = newBounds(t.ranges)
+	if t.partition = parts.of(p); t.partition != nil {
+		t.rows = t.partition.rows
 	}
-	p.tree = t
-}
-
-// newBounds is a table with a piece wherever one of the ranges, which may
-// overlap, begins or ends.
-func newBounds(ranges []span) *spanTable {
-	t := newSpanTable(nil)
-	for _, r := range ranges {
-		t.family(r.first).cut(r.first)
-		if after := r.last.Next(); after.IsValid() {
-			t.family(r.first).cut(after)
-		}
+	if ranges {
+		slices.SortFunc(t.cuts, netip.Addr.Compare)
+		t.cuts = slices.Compact(t.cuts)
+		t.bounds = newBounds(t.cuts)
 	}
-	return t
-}
-
-// cut lets a piece begin at an address.
-func (s *spans) cut(at netip.Addr) {
-	i := s.index(at)
-	if s.start[i] == at {
-		return
-	}
-	s.start = append(s.start[:i+1], append([]netip.Addr{at}, s.start[i+1:]...)...)
-	s.value = append(s.value, -1)
 }
 
 // ByClient tells whether answers differ from client to client.
 func (p *Profile) ByClient() bool {
 	t := &p.tree
-	return t.places || t.rows || t.sticky || t.bounds != nil
+	return t.spots != nil || t.sticky || t.bounds != nil
 }
 
 // Locate finds what the profile, and those nested in it, have to know of a
@@ -88,15 +82,13 @@ func (p *Profile) Locate(addr netip.Addr) Client {
 		c.place, c.row = 0, p.director.nowhere()
 		return c
 	}
-	if t.places {
-		var within netip.Prefix
-		c.place, within = p.director.places.Find(c.Addr)
-		c.Bits = within.Bits()
-	}
-	if t.rows {
-		var within netip.Prefix
-		c.row, within = p.director.latencies.Find(c.Addr)
-		c.Bits = max(c.Bits, within.Bits())
+	if t.spots != nil {
+		n, within := t.spots.Find(c.Addr)
+		if c.Bits = within.Bits(); t.rows {
+			c.row, c.place = n, p.director.latencies.Place(n)
+		} else {
+			c.place = n
+		}
 	}
 	if t.bounds != nil {
 		c.Bits = max(c.Bits, t.bounds.bits(c.Addr))
@@ -104,8 +96,15 @@ func (p *Profile) Locate(addr netip.Addr) Client {
 	if t.sticky {
 		c.Bits = max(c.Bits, stickyBits(c.Addr, t.stickyIPv4, t.stickyIPv6))
 	}
+	if c.Addr.Is6() && p.ByClient() {
+		c.Bits = max(c.Bits, common(c.Addr, mapped)+1)
+	}
 	return c
 }
+
+// mapped is the first of the addresses that are taken for the IPv4 address that
+// they are: no prefix of others may have them within.
+var mapped = netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff})
 
 // nowhere is the row of a client that is not known: that of an address which
 // no table has.

@@ -37,11 +37,15 @@ type Answer struct {
 	TTL uint32
 	// NXDomain tells that the name is said not to exist.
 	NXDomain bool
-	// Way are the profiles that were asked, from the first to the last.
+	// Way are the profiles that were asked, from the first to the last, and
+	// Via the endpoints of all but the last that led on: of two that stand for
+	// one profile, the one that was chosen.
 	Way []*Profile
+	Via []*Endpoint
 
 	space    [MaxReturned]*Endpoint
 	waySpace [maxDepth]*Profile
+	viaSpace [maxDepth]*Endpoint
 }
 
 // maxDepth bounds how deep profiles are nested (Azure: 10 levels).
@@ -52,7 +56,7 @@ func (a *Answer) add(e *Endpoint) { a.Endpoints = append(a.Endpoints, e) }
 // Answer chooses for a query of a family from a client that the profile
 // located. It writes into a, which it clears first.
 func (s *Snapshot) Answer(p *Profile, f Family, c *Client, r *rand.Rand, a *Answer) {
-	a.Endpoints, a.Way, a.NXDomain = a.space[:0], a.waySpace[:0], false
+	a.Endpoints, a.Way, a.Via, a.NXDomain = a.space[:0], a.waySpace[:0], a.viaSpace[:0], false
 	a.TTL = s.plans[p.index].ttl
 	for range maxDepth {
 		a.Way = append(a.Way, p)
@@ -69,7 +73,7 @@ func (s *Snapshot) Answer(p *Profile, f Family, c *Client, r *rand.Rand, a *Answ
 		if first.nested == nil {
 			break
 		}
-		p, a.Endpoints = first.nested, a.space[:0]
+		p, a.Endpoints, a.Via = first.nested, a.space[:0], append(a.Via, first)
 	}
 	s.match(f, a)
 }

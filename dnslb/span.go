@@ -39,10 +39,26 @@ func newSpanTable(list []span) *spanTable {
 	return t
 }
 
-// begin starts a piece; what began at the same address before is nothing.
+// newBounds is a table with a piece from each of the cuts, in ascending order,
+// up to the next.
+func newBounds(cuts []netip.Addr) *spanTable {
+	t := newSpanTable(nil)
+	for i, at := range cuts {
+		t.family(at).begin(at, i)
+	}
+	return t
+}
+
+// cuts are where pieces begin, but for the first of each family.
+func (t *spanTable) cuts() []netip.Addr { return slices.Concat(t.v4.start[1:], t.v6.start[1:]) }
+
+// begin starts a piece, unless the last one has the same value. What began at
+// the same address before is nothing.
 func (s *spans) begin(at netip.Addr, value int) {
 	if n := len(s.start); n > 0 && s.start[n-1] == at {
-		s.value[n-1] = value
+		s.start, s.value = s.start[:n-1], s.value[:n-1]
+	}
+	if n := len(s.start); n > 0 && s.value[n-1] == value {
 		return
 	}
 	s.start, s.value = append(s.start, at), append(s.value, value)

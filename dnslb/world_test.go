@@ -3,6 +3,7 @@ package dnslb
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -17,11 +18,31 @@ import (
 )
 
 // world is a small earth: the third byte of 10.0.x.y, four values each, says
-// where an address is.
-type world struct{ places []geo.Place }
+// where an address is: in the first place, the next, and so on, and again.
+type world struct {
+	places []geo.Place
+	blocks [64]int  // the place of each four
+	other  [64]bool // those in the second row of their place
+}
 
 func newWorld() *world {
-	return &world{places: []geo.Place{{}, {Country: "US", Subdivision: "CA"}, {Country: "US"}, {Country: "DE"}, {Country: "FR"}, {Country: "JP"}}}
+	w := &world{places: []geo.Place{{}, {Country: "US", Subdivision: "CA"}, {Country: "US"}, {Country: "DE"}, {Country: "FR"}, {Country: "JP"}}}
+	for i := range w.blocks {
+		w.blocks[i] = i % len(w.places)
+	}
+	return w
+}
+
+// randomWorld has places in runs of random length.
+func randomWorld(r *rand.Rand) *world {
+	w := newWorld()
+	for i := range w.blocks {
+		if w.blocks[i] = r.IntN(len(w.places)); i > 0 && r.IntN(2) == 0 {
+			w.blocks[i] = w.blocks[i-1]
+		}
+		w.other[i] = r.IntN(4) == 0
+	}
+	return w
 }
 
 func (w *world) Places() []geo.Place { return w.places }
@@ -35,11 +56,71 @@ func (w *world) Find(a netip.Addr) (int, netip.Prefix) {
 	if b[0] != 10 || b[1] != 0 {
 		return 0, p
 	}
-	return int(b[2]/4) % len(w.places), p
+	return w.blocks[b[2]/4], p
 }
 
-// Rows are places here.
-func (w *world) Rows() int { return len(w.places) }
+// division is a world with classes of its places or rows: by block, how long the
+// largest prefix is that has one. 0.0.0.0 is outside the blocks, as most are.
+type division struct {
+	geo.Finder
+	block [64]int
+	one   bool // all is of one class
+}
+
+func (w *world) Divide(class []uint32) geo.Finder    { return divide(w, class) }
+func (l distances) Divide(class []uint32) geo.Finder { return divide(l, class) }
+
+// divide goes up from each block for as long as all blocks have one class, and
+// from all blocks if what is outside has it, too.
+func divide(f geo.Finder, class []uint32) geo.Finder {
+	of := func(a netip.Addr) uint32 { n, _ := f.Find(a); return class[n] }
+	uniform := func(from, to int) bool {
+		for i := from; i < to; i++ {
+			if of(in(i, 0)) != of(in(from, 0)) {
+				return false
+			}
+		}
+		return true
+	}
+	x := &division{Finder: f, one: uniform(0, 64) && of(in(0, 0)) == of(addr(0))}
+	for i := range x.block {
+		size := 1
+		for size < 64 && uniform(i&^(2*size-1), i&^(2*size-1)+2*size) {
+			size *= 2
+		}
+		x.block[i] = 23 - bits.Len(uint(size))
+	}
+	return x
+}
+
+func (x *division) Find(a netip.Addr) (int, netip.Prefix) {
+	n, _ := x.Finder.Find(a)
+	length := 0
+	switch home := in(0, 0); {
+	case x.one || a.Is6():
+	case common(a, home) >= 16:
+		length = x.block[a.As4()[2]/4]
+	default:
+		length = common(a, home) + 1
+	}
+	within, _ := a.Prefix(length)
+	return n, within
+}
+
+// distances is the world as Latencies: a row is a place, or one of two with
+// the same.
+type distances struct{ *world }
+
+func (l distances) Find(a netip.Addr) (int, netip.Prefix) {
+	n, within := l.world.Find(a)
+	if b := a.As16(); a.Is4() && b[12] == 10 && b[13] == 0 && l.other[b[14]/4] {
+		n += len(l.places)
+	}
+	return n, within
+}
+
+func (l distances) Rows() int         { return 2 * len(l.places) }
+func (l distances) Place(row int) int { return row % len(l.places) }
 
 // regions are those that the tests name, in the order of their distance from
 // the first row.
@@ -50,7 +131,7 @@ func number(r latency.Region) int { return slices.Index(regions, r.String()) }
 
 // Order has the regions by how far their number is from the row's; those one
 // away are equally near.
-func (w *world) Order(row int, regions []latency.Region) (groups [][]latency.Region) {
+func (l distances) Order(row int, regions []latency.Region) (groups [][]latency.Region) {
 	for d := range 100 {
 		var group []latency.Region
 		for _, r := range regions {
@@ -137,8 +218,12 @@ func set(t testing.TB, e *config.Endpoint, word string) {
 // compile compiles profiles in the small world.
 func compile(t testing.TB, profiles ...config.Profile) *Director {
 	t.Helper()
-	w := newWorld()
-	d, err := Compile(&config.TrafficManager{Profiles: profiles}, w, w)
+	return compileIn(t, newWorld(), profiles...)
+}
+
+func compileIn(t testing.TB, w *world, profiles ...config.Profile) *Director {
+	t.Helper()
+	d, err := Compile(&config.TrafficManager{Profiles: profiles}, w, distances{w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -329,6 +329,9 @@ func (r *Responder) encode(out []byte, q *wire.Query, from *server.Peer, limit i
 		flags |= wire.FlagAA
 	}
 	opt := r.opt(q, from)
+	if opt.PadTo > 0 {
+		limit = min(limit, limit/opt.PadTo*opt.PadTo-4) // with the option's head
+	}
 	reserve := 0
 	if q.EDNS.Present {
 		reserve = opt.Len()

@@ -45,6 +45,9 @@ under.offnx2 TXT "here"
 *.wild A     192.0.2.99
 sub    NS    ns.sub
 ns.sub A     192.0.2.54
+glued  NS    glued
+glued  A     192.0.2.54
+glued  TXT   "hidden"
 safe   NS    ns.test.
 safe   DS    12345 13 2 0000000000000000000000000000000000000000000000000000000000000000
 `
@@ -91,6 +94,7 @@ func profiles() []config.Profile {
 		{Name: "offnx", Routing: config.RoutePriority, NXDomain: true, Endpoints: []config.Endpoint{at("a", "192.0.2.1", func(e *config.Endpoint) { e.Enabled = false })}},
 		{Name: "offnx2", Routing: config.RoutePriority, NXDomain: true, Endpoints: []config.Endpoint{at("a", "192.0.2.1", func(e *config.Endpoint) { e.Enabled = false })}},
 		{Name: "ported", Routing: config.RoutePriority, Endpoints: []config.Endpoint{at("a", "192.0.2.1", port)}},
+		{Name: "nested", Routing: config.RoutePriority, Endpoints: []config.Endpoint{{Name: "www", Profile: "www", Enabled: true, Priority: 1, MinChildEndpoints: 1}}},
 		{Name: "weighted", Routing: config.RouteWeighted, Endpoints: []config.Endpoint{at("a", "192.0.2.1", nil), at("b", "192.0.2.2", nil)}},
 	}
 	for i := range list {
@@ -462,6 +466,7 @@ func TestClientSubnets(t *testing.T) {
 		{"net.tm.example.", "203.0.112.0/24", dns.TypeA, "A 192.0.2.9", 24},
 		{"net.tm.example.", "203.0.113.77/32", dns.TypeA, "A 192.0.2.1", 25},
 		{"net.tm.example.", "10.0.0.0/8", dns.TypeA, "A 192.0.2.9", 1},
+		{"net.tm.example.", "::ffff:203.0.113.0/120", dns.TypeA, "A 192.0.2.1", 96 + 25},
 		{"net.tm.example.", "2001:db8:1::/48", dns.TypeAAAA, "AAAA 2001:db8::6", 48},
 		{"net.tm.example.", "0.0.0.0/0", dns.TypeA, "A 192.0.2.9", 0},
 		{"www.tm.example.", "203.0.113.0/24", dns.TypeA, "A 192.0.2.1", 0},

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"runtime"
 	"sync/atomic"
 
 	"gatehouse/dnslb"
@@ -10,12 +11,12 @@ import (
 // Counters count the queries of one view. Each responder adds to a shard; Sum
 // adds them up.
 type Counters struct {
-	director *dnslb.Director
-	shards   [shards]shard
+	shards []shard
 }
 
-// shards is how many there are: more than sockets as a rule.
-const shards = 16
+// shards is how many there are: two for each processor, so that the sockets,
+// of which there is one for each by default, do not share any.
+func shards() int { return min(2*runtime.GOMAXPROCS(0), 64) }
 
 // Sums is how often what happened.
 type Sums struct {
@@ -27,7 +28,7 @@ type Sums struct {
 	Slipped    uint64    // that it sent truncated
 	Unusual    uint64    // queries that took the long way
 	Profiles   []uint64  // by their order in the director
-	Endpoints  []uint64  // by their ID: how often each was answered
+	Endpoints  []uint64  // by their ID: how often each was answered, or led to one that was
 	Nothing    []uint64  // by profile: answers without an endpoint
 }
 
@@ -73,7 +74,7 @@ type shard struct {
 
 // NewCounters makes the counters of a director's profiles, which may be nil.
 func NewCounters(d *dnslb.Director) *Counters {
-	c := &Counters{director: d}
+	c := &Counters{shards: make([]shard, shards())}
 	if d == nil {
 		return c
 	}
@@ -86,10 +87,10 @@ func NewCounters(d *dnslb.Director) *Counters {
 	return c
 }
 
-func (c *Counters) shard(id uint32) *shard { return &c.shards[id%shards] }
+func (c *Counters) shard(id uint32) *shard { return &c.shards[id%uint32(len(c.shards))] }
 
 // note counts a query that was answered.
-func (s *shard) note(rcode int, qtype uint16, from *server.Peer, ecs bool, p *dnslb.Profile, endpoints []*dnslb.Endpoint) {
+func (s *shard) note(rcode int, qtype uint16, from *server.Peer, ecs bool, p *dnslb.Profile, a *dnslb.Answer) {
 	s.rcodes[min(rcode, len(s.rcodes)-1)].Add(1)
 	s.types[typeIndex(qtype)].Add(1)
 	s.transports[min(int(from.Transport), len(s.transports)-1)].Add(1)
@@ -100,21 +101,22 @@ func (s *shard) note(rcode int, qtype uint16, from *server.Peer, ecs bool, p *dn
 		return
 	}
 	s.profiles[p.Index()].Add(1)
-	if len(endpoints) == 0 {
+	if len(a.Endpoints) == 0 {
 		s.nothing[p.Index()].Add(1)
+		return
 	}
-	for _, e := range endpoints {
+	for _, e := range a.Endpoints {
+		s.endpoints[e.ID].Add(1)
+	}
+	for _, e := range a.Via {
 		s.endpoints[e.ID].Add(1)
 	}
 }
 
 // Sum adds up the shards.
 func (c *Counters) Sum() *Sums {
-	t := &Sums{}
-	if c.director != nil {
-		t.Profiles, t.Nothing = make([]uint64, len(c.director.Profiles)), make([]uint64, len(c.director.Profiles))
-		t.Endpoints = make([]uint64, len(c.director.Endpoints))
-	}
+	profiles := len(c.shards[0].profiles)
+	t := &Sums{Profiles: make([]uint64, profiles), Nothing: make([]uint64, profiles), Endpoints: make([]uint64, len(c.shards[0].endpoints))}
 	for i := range c.shards {
 		s := &c.shards[i]
 		addUp(t.Rcodes[:], s.rcodes[:])
@@ -141,7 +143,7 @@ func addUp(to []uint64, from []atomic.Uint64) {
 func (r *Responder) finish(query, response []byte, from *server.Peer) {
 	q, p := &r.query, &r.reply
 	ecs := q.EDNS.ECS.Present
-	r.counts.note(p.rcode, q.Type, from, ecs, p.profile, r.answer.Endpoints)
+	r.counts.note(p.rcode, q.Type, from, ecs, p.profile, &r.answer)
 	if r.log == nil || !r.log.Want() {
 		return
 	}

@@ -243,6 +243,26 @@ func TestTransfersNeedAKeyThatMay(t *testing.T) {
 	}
 }
 
+// An endpoint that stands for a profile was in the answer too (Azure: queries
+// by endpoint returned).
+func TestNestedEndpointsAreCounted(t *testing.T) {
+	s := newSetup(t, nil)
+	r := s.seeded()
+	for _, q := range [][]byte{question(t, "nested.tm.example.", dns.TypeA), question(t, "nested.tm.example.", dns.TypeTXT), question(t, "mail.tm.example.", dns.TypeA)} {
+		exchange(t, r, q, peer(server.UDP, "198.51.100.5"))
+	}
+	sum := s.view.Counters.Sum()
+	if n := sum.Endpoints[s.director.Endpoint("nested/www").ID]; n != 1 {
+		t.Errorf("the nested endpoint: %d", n)
+	}
+	if n := sum.Endpoints[s.director.Endpoint("www/a").ID]; n != 1 {
+		t.Errorf("the last one: %d", n)
+	}
+	if n := sum.Profiles[s.director.Profile("nested").Index()]; n != 2 {
+		t.Errorf("the profile: %d", n)
+	}
+}
+
 func TestEachViewCountsItsOwn(t *testing.T) {
 	s := newSetup(t, nil)
 	r := s.seeded()

@@ -185,6 +185,9 @@ func (r *Responder) direct(f zone.Found, at, q *wire.Query, client netip.Addr) {
 	if n.Profile.ByClient() {
 		r.client = n.Profile.Locate(client)
 		p.scope = r.client.Bits
+		if client.Is4In6() { // located as IPv4, and named by the resolver as IPv6
+			p.scope += 96
+		}
 	}
 	r.snapshot.Answer(n.Profile, dnslb.FamilyOf(q.Type), &r.client, r.random, &r.answer)
 	for _, e := range r.answer.Endpoints {

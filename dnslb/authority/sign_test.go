@@ -174,3 +174,24 @@ func TestWithoutASignatureThereIsNoAnswer(t *testing.T) {
 		t.Errorf("without DO: %s", m)
 	}
 }
+
+// At a delegation a proof has the types that this zone has the say about; what
+// else is there, such as the address of a server of that name, is glue (RFC
+// 4035 2.3).
+func TestProofsOfDelegationsHaveNoGlue(t *testing.T) {
+	z := signed(t)
+	for _, tt := range []struct {
+		name  string
+		qtype uint16
+		types []uint16
+	}{
+		{"glued.tm.example.", dns.TypeA, []uint16{dns.TypeNS, dns.TypeRRSIG, dns.TypeNSEC}},
+		{"x.glued.tm.example.", dns.TypeTXT, []uint16{dns.TypeNS, dns.TypeRRSIG, dns.TypeNSEC}},
+		{"glued.tm.example.", dns.TypeDS, []uint16{dns.TypeNS, dns.TypeRRSIG, dns.TypeNSEC}},
+	} {
+		m := exchange(t, newSetup(t, z).seeded(), question(t, tt.name, tt.qtype, edns(1232, true)), peer(server.UDP, "198.51.100.5"))
+		if n := nsec(m); n == nil || n.Hdr.Name != "glued.tm.example." || !slices.Equal(n.TypeBitMap, tt.types) {
+			t.Errorf("%s %s:\n%s", tt.name, dns.TypeToString[tt.qtype], m)
+		}
+	}
+}

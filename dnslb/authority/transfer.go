@@ -12,8 +12,8 @@ import (
 	"gatehouse/dnslb/zone"
 )
 
-// transferSize is about how many octets of records one message of a transfer
-// has.
+// transferSize is how many octets of records one message of a transfer has, if
+// no record alone is longer.
 const transferSize = 16 << 10
 
 // Stream answers a zone transfer (RFC 5936): the records of a zone, and for
@@ -77,10 +77,11 @@ func (r *Responder) transfer(z *zone.Zone, m *dns.Msg, t *dns.TSIG, write func(m
 		a := new(dns.Msg)
 		a.SetReply(m)
 		a.Authoritative, a.Compress = true, true
-		size := 0
 		n := 0
-		for ; n < len(list) && size < transferSize; n++ {
-			size += dns.Len(list[n])
+		for size := 0; n < len(list); n++ {
+			if size += dns.Len(list[n]); size > transferSize && n > 0 {
+				break
+			}
 		}
 		a.Answer, list = list[:n], list[n:]
 		a.Extra = []dns.RR{&dns.TSIG{Hdr: dns.RR_Header{Name: t.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY}, Algorithm: t.Algorithm,

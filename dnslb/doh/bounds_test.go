@@ -179,11 +179,13 @@ func TestConnectionsHaveSoManyQueries(t *testing.T) {
 	for version := 1; version <= 2; version++ {
 		s := start(t, Config{NewResponder: always(echo), Limits: config.DNSLimits{TCPQueries: 3}})
 		c := s.client(t, version)
-		for range 7 {
+		for i := range 7 {
 			if resp, _ := do(t, c, post(s, query(20))); resp.StatusCode != 200 {
 				t.Errorf("HTTP/%d: %s", version, resp.Status)
 			}
-			time.Sleep(5 * time.Millisecond) // for a GOAWAY to come before the next one leaves
+			if i%3 == 2 { // the next one is for another connection, of which the client has to know
+				counts(t, s, "the end", func(st Stats) bool { return st.HTTPS.Connections == 0 })
+			}
 		}
 		counts(t, s, "the connections", func(st Stats) bool { return st.HTTPS.Accepted == 3 && st.HTTPS.Responses == 7 })
 	}
@@ -306,7 +308,13 @@ func TestHandoverKeepsConnections(t *testing.T) {
 	c := s.dial(t)
 	ask(t, c, query(20))
 	below.Close() // as package daemon does once the newer process is ready
-	time.Sleep(20 * time.Millisecond)
+	testkit.Eventually(t, 5*time.Second, "the socket to close", func() bool {
+		c, err := net.Dial("tcp", s.Addr(server.HTTPS).String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
 	ask(t, c, query(20))
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/config"
 	"gatehouse/dnslb/server"
 )
 
@@ -69,9 +70,9 @@ func below(c net.Conn) *conn { return c.(*tls.Conn).NetConn().(*conn) }
 // listener admits connections within the bounds.
 type listener struct {
 	net.Listener
-	bounds     *server.Connections
-	stats      *counters
-	sendBuffer int // bytes that the kernel keeps for a client that does not read
+	bounds *server.Connections
+	stats  *counters
+	limits *atomic.Pointer[config.DNSLimits] // WaitingForWriting: what the kernel keeps for a client that does not read
 
 	serving sync.WaitGroup // connections that package net/http has not ended
 
@@ -80,9 +81,9 @@ type listener struct {
 	stopped bool
 }
 
-// Accept returns the next connection that may stay. It fails only once there
+// accept returns the next connection that may stay. It fails only once there
 // are no more: the listener is closed, or belongs to a newer process.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *listener) accept() (*conn, error) {
 	pause := shortPause
 	for {
 		raw, err := l.Listener.Accept()
@@ -108,7 +109,8 @@ func (l *listener) take(raw net.Conn) *conn {
 	c.fresh.Store(true)
 	c.peer.Transport = server.HTTPS
 	c.peer.Addr = plain(raw.RemoteAddr())
-	c.peer.Local = plain(raw.LocalAddr()).Addr()
+	local := plain(raw.LocalAddr())
+	c.peer.Local, c.peer.LocalPort = local.Addr(), local.Port()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.stopped {
@@ -122,7 +124,7 @@ func (l *listener) take(raw net.Conn) *conn {
 		raw.Close()
 		return nil
 	}
-	if b, ok := raw.(interface{ SetWriteBuffer(bytes int) error }); ok && b.SetWriteBuffer(l.sendBuffer) != nil {
+	if b, ok := raw.(interface{ SetWriteBuffer(bytes int) error }); ok && b.SetWriteBuffer(l.limits.Load().WaitingForWriting) != nil {
 		l.stats.socketErrors.Add(1)
 	}
 	l.stats.accepted.Add(1)
@@ -139,13 +141,18 @@ func (l *listener) follow(nc net.Conn, state http.ConnState) {
 	case http.StateActive:
 		c.fresh.Store(false)
 	case http.StateClosed:
-		c.seat.Leave()
-		l.mu.Lock()
-		delete(l.open, c)
-		l.mu.Unlock()
-		l.stats.connections.Add(-1)
-		l.serving.Done()
+		l.forget(c)
 	}
+}
+
+// forget ends the counting of a connection that is closed.
+func (l *listener) forget(c *conn) {
+	c.seat.Leave()
+	l.mu.Lock()
+	delete(l.open, c)
+	l.mu.Unlock()
+	l.stats.connections.Add(-1)
+	l.serving.Done()
 }
 
 // stop takes no more connections, and ends those that have not begun.

@@ -15,8 +15,10 @@ import (
 // handler is a Server without a socket, and a request's context for it.
 func handler(t testing.TB, f respond) func(*http.Request) *httptest.ResponseRecorder {
 	t.Helper()
-	s := &Server{path: defaultPath, limits: server.Defaults(limits), stats: new(counters),
-		responders: server.NewResponders(always(f), nil)}
+	s := &Server{stats: new(counters), responders: server.NewResponders(always(f), nil)}
+	all := server.Defaults(limits)
+	s.limits.Store(&all)
+	s.SetPath("")
 	long := make(chan struct{}, 1)
 	s.exchanges.New = func() any { return newExchange(long) }
 	c := &conn{}

@@ -43,15 +43,15 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.requests.inside.Done()
 	c := connOf(r)
-	if c.requests.Add(1) >= int64(s.limits.TCPQueries) {
-		w.Header().Set("Connection", "close") // in HTTP/2 it becomes a GOAWAY
+	if c.requests.Add(1) >= int64(s.limits.Load().TCPQueries) {
+		lastOne(w)
 	}
 	e := s.exchanges.Get().(*exchange)
 	defer func() {
 		e.end()
 		s.exchanges.Put(e)
 	}()
-	query, refusal := e.read(r, s.path)
+	query, refusal := e.read(r, *s.path.Load())
 	if refusal != refusals {
 		s.refuse(w, refusal)
 		return
@@ -65,6 +65,11 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	e.peer = c.peer
 	e.peer.Now = time.Now()
 	s.answer(w, e, query)
+}
+
+// lastOne lets the connection end with this response.
+func lastOne(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close") // in HTTP/2 it becomes a GOAWAY
 }
 
 // answer asks for the response to a query and writes it.

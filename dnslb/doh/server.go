@@ -60,16 +60,27 @@ type Config struct {
 
 // Server answers on one address.
 type Server struct {
-	path       string
-	limits     config.DNSLimits
-	drain      time.Duration
+	conf       Config // but for what may change
+	path       atomic.Pointer[string]
+	limits     atomic.Pointer[config.DNSLimits]
+	drain      atomic.Int64 // a time.Duration
 	responders *server.Responders
 	exchanges  sync.Pool // of *exchange
 	stats      *counters
 	listener   *listener
-	http       *http.Server
 	requests   gate
 	ran        atomic.Bool
+
+	serving sync.WaitGroup  // fronts, and who hands connections to them
+	failed  chan error      // why a front ended by itself
+	ended   context.Context // once nothing is in hand any more
+	end     context.CancelFunc
+
+	mu      sync.Mutex // guards what follows
+	running bool
+	stopped bool                // no connection is taken any more
+	front   *front              // of new connections
+	fronts  map[*front]struct{} // that serve
 }
 
 const (
@@ -108,16 +119,20 @@ func Listen(ctx context.Context, address netip.AddrPort, c Config) (*Server, err
 		return nil, fmt.Errorf("listen on %v for https: %w", address, err)
 	}
 	s := &Server{
-		path: c.Path, limits: c.Limits, drain: c.Drain, stats: new(counters),
-		responders: server.NewResponders(c.NewResponder, c.Log),
+		conf: c, stats: new(counters), responders: server.NewResponders(c.NewResponder, c.Log),
+		failed: make(chan error, 1), fronts: make(map[*front]struct{}),
 	}
+	s.ended, s.end = context.WithCancel(context.Background())
+	s.limits.Store(&c.Limits)
+	s.SetPath(c.Path)
+	s.SetDrain(c.Drain)
 	long := make(chan struct{}, longMessages)
 	s.exchanges.New = func() any { return newExchange(long) }
 	s.listener = &listener{
 		Listener: ln, bounds: c.Connections, stats: s.stats,
-		sendBuffer: c.Limits.WaitingForWriting, open: make(map[*conn]struct{}),
+		limits: &s.limits, open: make(map[*conn]struct{}),
 	}
-	s.http = c.httpServer(http.HandlerFunc(s.handle), s.listener.follow)
+	s.front = s.newFront()
 	return s, nil
 }
 
@@ -148,7 +163,6 @@ func (c *Config) complete() error {
 			return lc.Listen(ctx, network, address)
 		}
 	}
-	c.Drain = cmp.Or(c.Drain, defaultDrain)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -170,7 +184,7 @@ func (c *Config) httpServer(h http.Handler, follow func(net.Conn, http.ConnState
 	protocols.SetHTTP2(true)
 	return &http.Server{
 		Handler:                      h,
-		TLSConfig:                    c.TLS,
+		TLSConfig:                    c.TLS.Clone(), // package net/http adds to it
 		Protocols:                    protocols,
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            within,
@@ -218,38 +232,20 @@ func (s *Server) Run(ctx context.Context) error {
 	if !s.ran.CompareAndSwap(false, true) {
 		return errors.New("a server runs only once")
 	}
-	served := make(chan error, 1)
-	go func() { served <- s.http.ServeTLS(s.listener, "", "") }()
+	s.mu.Lock()
+	s.running = true
+	s.open(s.front)
+	s.mu.Unlock()
+	s.serving.Go(s.accept)
 	var err error
 	select {
-	case err = <-served:
-		if errors.Is(err, net.ErrClosed) {
-			err = nil
-			<-ctx.Done()
-		}
-		s.stop()
+	case err = <-s.failed:
 	case <-ctx.Done():
-		s.stop()
-		<-served
 	}
+	s.stop()
 	s.listener.serving.Wait()
+	s.serving.Wait()
 	return err
-}
-
-// stop ends the requests in hand, by force after a while.
-func (s *Server) stop() {
-	s.listener.stop()
-	// Closing TLS may wait for a client that does not read, so that the
-	// connections below are closed and not left to package net/http alone.
-	late := time.AfterFunc(s.drain, s.listener.kill)
-	defer late.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
-	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		s.listener.kill()
-		_ = s.http.Close()
-	}
-	s.requests.close()
 }
 
 // Close closes the socket of a Server that does not run: one that was never

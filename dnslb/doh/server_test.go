@@ -153,7 +153,7 @@ func TestBothMethodsOverBothVersions(t *testing.T) {
 	testkit.NoLeak(t)
 	var local atomic.Value
 	s := start(t, Config{NewResponder: always(func(out, q []byte, from *server.Peer) []byte {
-		if from.Transport != server.HTTPS || time.Since(from.Now) > time.Minute || from.Addr.Port() == 0 {
+		if from.Transport != server.HTTPS || from.LocalPort == 0 || from.LocalPort == from.Addr.Port() || time.Since(from.Now) > time.Minute || from.Addr.Port() == 0 {
 			panic("not who asks")
 		}
 		local.Store(from.Local.String() + " " + from.Addr.Addr().String())

@@ -39,8 +39,18 @@ func (a *arena) put(query, response []byte) (span, bool) {
 	return span{uint32(at), uint32(len(query)), uint32(len(response)), a.head}, true
 }
 
+// drop gives the memory back if nobody reads in it any more.
+func (a *arena) drop() {
+	if a.bytes != nil && a.tail.Load() == a.head {
+		a.bytes = nil
+	}
+}
+
 // messages returns what put has copied, until free.
 func (a *arena) messages(s span) (query, response []byte) {
+	if s.end == 0 {
+		return nil, nil // and bytes are not the reader's
+	}
 	middle := s.at + s.query
 	return a.bytes[s.at:middle], a.bytes[middle : middle+s.response]
 }

@@ -43,8 +43,10 @@ func (l *Lane) Put(r *Record) {
 	}
 	e := &l.ring[l.puts&(size-1)]
 	e.set(r)
-	if l.log.tap != nil {
+	if l.log.Dnstap() {
 		l.keep(e, r)
+	} else {
+		l.arena.drop()
 	}
 	l.puts++
 	l.head.Store(l.puts)
@@ -58,6 +60,9 @@ func (l *Lane) Put(r *Record) {
 
 // keep copies the messages.
 func (l *Lane) keep(e *entry, r *Record) {
+	if l.arena.bytes == nil {
+		l.arena.bytes = make([]byte, l.log.opts.MessageBytes)
+	}
 	raw, ok := l.arena.put(r.Query, r.Response)
 	if !ok {
 		l.noTap.Add(frames(r.Query, r.Response))

@@ -26,7 +26,7 @@ type Options struct {
 	Sample int
 
 	// Dnstap is a file, or "unix:" and the path of a socket that listens. If
-	// empty, none.
+	// empty, none. Like Output and Sample it is what Use may change.
 	Dnstap string
 
 	// Identity and Version are what dnstap says of the server. If empty, they
@@ -37,8 +37,8 @@ type Options struct {
 	// If zero, 1024, of some 650 bytes each.
 	Records int
 
-	// MessageBytes is how many bytes of messages a lane holds for dnstap. If
-	// zero, 1 MiB; never above 1 GiB.
+	// MessageBytes is how many bytes of messages a lane holds for dnstap,
+	// which it takes when it has the first. If zero, 1 MiB; never above 1 GiB.
 	MessageBytes int
 
 	// Interval is the longest time a record waits for company. If zero, 50 ms.
@@ -80,8 +80,8 @@ func (o *Options) defaults() {
 // Logger writes the records of its lanes.
 type Logger struct {
 	opts   Options
-	sample atomic.Int64 // 0: nothing is wanted
-	tap    *tap         // nil: no dnstap
+	sample atomic.Int64        // 0: nothing is wanted
+	tap    atomic.Pointer[tap] // nil: no dnstap; set by New and the writer
 
 	dirty, full, changed chan struct{}
 	stop, done           chan struct{}
@@ -89,9 +89,9 @@ type Logger struct {
 
 	mu        sync.Mutex // guards what follows
 	lanes     []*Lane
-	next      Output // what the writer is to change to
-	hasNext   bool
-	gone      Stats // of the lanes that were closed
+	next      *use   // what the writer is to change to; nil: nothing
+	gone      Stats  // of lanes that were closed and taps that have ended
+	retired   []*tap // that may have something to send still
 	complaint time.Time
 
 	written, failed atomic.Uint64
@@ -105,11 +105,8 @@ func New(opts Options) *Logger {
 		opts: opts, dirty: make(chan struct{}, 1), full: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	if opts.Dnstap != "" {
-		l.tap = newTap(&l.opts, l.complain)
-		go l.tap.run()
-	}
-	if opts.Output != nil || l.tap != nil {
+	l.startTap(opts.Dnstap)
+	if opts.Output != nil || opts.Dnstap != "" {
 		l.sample.Store(int64(opts.Sample))
 	}
 	go l.run()
@@ -119,9 +116,6 @@ func New(opts Options) *Logger {
 // Lane returns a new lane, for one goroutine.
 func (l *Logger) Lane() *Lane {
 	lane := &Lane{log: l, ring: make([]entry, l.opts.Records)}
-	if l.tap != nil {
-		lane.arena.bytes = make([]byte, l.opts.MessageBytes)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lanes = append(l.lanes, lane)
@@ -129,19 +123,26 @@ func (l *Logger) Lane() *Lane {
 }
 
 // Dnstap says whether records need their messages.
-func (l *Logger) Dnstap() bool { return l.tap != nil }
+func (l *Logger) Dnstap() bool { return l.tap.Load() != nil }
 
-// Use makes the log go on with another output and rate, as a reload or a
-// renamed file wants. It owns out; nil ends the lines. Records that were put
-// before go to the old output, which is closed then.
-func (l *Logger) Use(out Output, sample int) {
+// use is where the log is to go.
+type use struct {
+	out    Output // nil: no lines
+	dnstap string
+}
+
+// Use makes the log go on with another output, rate and dnstap, as a reload or
+// a renamed file wants. It owns out; nil ends the lines. Records that were put
+// before go where they were to go, which is closed then; a dnstap that stays
+// the same is left alone.
+func (l *Logger) Use(out Output, sample int, dnstap string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.hasNext && l.next != nil {
-		l.closeOutput(l.next) // nothing was written to it
+	if l.next != nil && l.next.out != nil {
+		l.closeOutput(l.next.out) // nothing was written to it
 	}
-	l.next, l.hasNext = out, true
-	if out == nil && l.tap == nil {
+	l.next = &use{out, dnstap}
+	if out == nil && dnstap == "" {
 		sample = 0
 	} else {
 		sample = max(sample, 1)
@@ -153,8 +154,8 @@ func (l *Logger) Use(out Output, sample int) {
 // ReopenDnstap ends a dnstap file and begins another one of the same name,
 // after it was renamed. It does nothing to a socket.
 func (l *Logger) ReopenDnstap() {
-	if l.tap != nil {
-		l.tap.reopen()
+	if t := l.tap.Load(); t != nil {
+		t.reopen()
 	}
 }
 
@@ -167,17 +168,10 @@ func (l *Logger) Close(ctx context.Context) error {
 		close(l.stop)
 	})
 	if err := wait(ctx, l.done); err != nil {
-		if l.tap != nil {
-			l.tap.abort()
-		}
+		l.endTaps(ctx)
 		return fmt.Errorf("query log: the output takes nothing: %w", err)
 	}
-	if l.tap == nil {
-		return nil
-	}
-	l.tap.close()
-	if err := wait(ctx, l.tap.done); err != nil {
-		l.tap.abort()
+	if err := l.endTaps(ctx); err != nil {
 		return fmt.Errorf("query log: dnstap takes nothing: %w", err)
 	}
 	return nil
@@ -211,8 +205,15 @@ func (l *Logger) closeOutput(out Output) {
 	}
 }
 
-// takeLanes returns the lanes, and forgets those that are closed and empty.
+// takeLanes returns the lanes.
 func (l *Logger) takeLanes() []*Lane {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lanes)
+}
+
+// forgetLanes forgets lanes that are closed and empty.
+func (l *Logger) forgetLanes() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lanes = slices.DeleteFunc(l.lanes, func(lane *Lane) bool {
@@ -222,5 +223,4 @@ func (l *Logger) takeLanes() []*Lane {
 		}
 		return over
 	})
-	return slices.Clone(l.lanes)
 }

@@ -52,7 +52,7 @@ func TestUseChangesFilesWithoutLoss(t *testing.T) {
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	l.Use(open(), 1)
+	l.Use(open(), 1, "")
 	for l.Stats().Written == 0 { // adopted: what was put before is in the old file
 		time.Sleep(time.Millisecond)
 	}

@@ -23,6 +23,7 @@ const (
 // buffer while there is no stream or the reader is slow.
 type tap struct {
 	head     frameHead
+	dnstap   string // as in Options
 	target   string
 	isSocket bool
 	complain func(error)
@@ -41,10 +42,11 @@ type tap struct {
 	written, dropped, streams atomic.Uint64
 }
 
-func newTap(opts *Options, complain func(error)) *tap {
-	path, isSocket := strings.CutPrefix(opts.Dnstap, "unix:")
+func newTap(dnstap string, opts *Options, complain func(error)) *tap {
+	path, isSocket := strings.CutPrefix(dnstap, "unix:")
 	t := &tap{
-		head: newFrameHead(opts.Identity, opts.Version), target: path, isSocket: isSocket, complain: complain,
+		dnstap: dnstap,
+		head:   newFrameHead(opts.Identity, opts.Version), target: path, isSocket: isSocket, complain: complain,
 		dirty: make(chan struct{}, 1), again: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -179,9 +181,9 @@ func (t *tap) take() []byte {
 }
 
 func (t *tap) addTo(s *Stats) {
-	s.DnstapWritten = t.written.Load()
+	s.DnstapWritten += t.written.Load()
 	s.DnstapDropped += t.dropped.Load()
-	s.DnstapReconnects = max(t.streams.Load(), 1) - 1
+	s.DnstapReconnects += max(t.streams.Load(), 1) - 1
 }
 
 // count is the number of frames in a batch.

@@ -213,9 +213,10 @@ func TestDnstapLossIsBoundedAndCounted(t *testing.T) {
 		time.Sleep(100 * time.Microsecond)
 	}
 	waitFor(t, func() bool { return l.Stats().Written == 60 })
-	l.tap.mu.Lock()
-	waiting := len(l.tap.waiting)
-	l.tap.mu.Unlock()
+	tap := l.tap.Load()
+	tap.mu.Lock()
+	waiting := len(tap.waiting)
+	tap.mu.Unlock()
 	if waiting > tapBytes || waiting < tapBytes/2 {
 		t.Errorf("%d bytes wait, want at most %d and more than half of it", waiting, tapBytes)
 	}
@@ -237,7 +238,7 @@ func TestCloseGivesUpOnASilentReader(t *testing.T) {
 		t.Error("Close waited for a handshake that never came, or did not say so")
 	}
 	select {
-	case <-l.tap.done:
+	case <-l.tap.Load().done:
 	case <-time.After(tapTimeout / 2):
 		t.Error("the sender lives on")
 	}

@@ -13,6 +13,7 @@ const batchBytes = 64 << 10
 type writer struct {
 	log   *Logger
 	out   Output // nil: no lines
+	tap   *tap   // nil: no dnstap
 	lines []byte
 	frame []byte
 	stamp stamp
@@ -22,7 +23,7 @@ type writer struct {
 // writes. An idle log wakes nobody.
 func (l *Logger) run() {
 	defer close(l.done)
-	w := &writer{log: l, out: l.opts.Output}
+	w := &writer{log: l, out: l.opts.Output, tap: l.tap.Load()}
 	for {
 		select {
 		case <-l.dirty:
@@ -53,30 +54,35 @@ func (w *writer) settle() {
 	w.drain()
 }
 
-// adopt changes to the output that Use asked for, if any.
+// adopt changes to what Use asked for, if anything.
 func (w *writer) adopt() {
 	l := w.log
 	l.mu.Lock()
-	next, ok := l.next, l.hasNext
-	l.next, l.hasNext = nil, false
+	next := l.next
+	l.next = nil
 	l.mu.Unlock()
-	if !ok {
+	if next == nil {
 		return
 	}
 	w.drain()
 	if w.out != nil {
 		l.closeOutput(w.out)
 	}
-	w.out = next
+	w.out = next.out
+	if next.dnstap != w.tap.name() {
+		l.retireTap(w.tap)
+		w.tap = l.startTap(next.dnstap)
+	}
 }
 
 func (w *writer) drain() {
 	for _, lane := range w.log.takeLanes() {
 		lane.drain(w.take)
 	}
+	w.log.forgetLanes()
 	w.flush()
-	if w.log.tap != nil {
-		w.log.tap.flush()
+	if w.tap != nil {
+		w.tap.flush()
 	}
 }
 
@@ -88,7 +94,7 @@ func (w *writer) take(e *entry, query, response []byte) {
 			w.flush()
 		}
 	}
-	tap := w.log.tap
+	tap := w.tap
 	if tap == nil {
 		return
 	}

@@ -4,9 +4,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"time"
+
+	"gatehouse/config"
 )
 
 const (
@@ -46,7 +49,8 @@ func newConn(s *streams, raw net.Conn) *conn {
 	c := &conn{streams: s, raw: raw, rw: raw}
 	c.peer.Transport = s.transport
 	c.peer.Addr = boundTo(raw.RemoteAddr())
-	c.peer.Local = boundTo(raw.LocalAddr()).Addr()
+	local := boundTo(raw.LocalAddr())
+	c.peer.Local, c.peer.LocalPort = local.Addr(), local.Port()
 	c.owner, c.client = c, clientOf(c.peer.Addr.Addr())
 	if s.tls != nil {
 		c.rw = tls.Server(raw, s.tls)
@@ -78,7 +82,7 @@ func (c *conn) handshake() bool {
 	if !ok {
 		return true
 	}
-	c.expectWithin(min(handshakeTime, c.streams.limits.TCPIdle))
+	c.expectWithin(handshakeTime)
 	err := secure.Handshake()
 	if err != nil {
 		c.broken(err)
@@ -89,7 +93,7 @@ func (c *conn) handshake() bool {
 
 // idle waits for the first bytes of a query, which are all it keeps.
 func (c *conn) idle() bool {
-	c.expectWithin(c.streams.limits.TCPIdle)
+	c.expectWithin(math.MaxInt64)
 	_, err := io.ReadFull(c.rw, c.first[:1])
 	if err != nil {
 		c.broken(err)
@@ -120,7 +124,7 @@ func (c *conn) work() bool {
 // await reads until a message is whole, for which there is a time that does
 // not begin anew with each byte.
 func (c *conn) await(in *inbox) bool {
-	c.expectWithin(c.streams.limits.TCPIdle)
+	c.expectWithin(math.MaxInt64)
 	for !in.whole() {
 		if err := in.fill(c.rw); err != nil {
 			c.broken(err)
@@ -130,11 +134,24 @@ func (c *conn) await(in *inbox) bool {
 	return c.streams.bounds.begin(&c.place)
 }
 
-// expectWithin is how long reads may take. TLS may have to write meanwhile.
-func (c *conn) expectWithin(d time.Duration) {
-	_ = c.raw.SetDeadline(time.Now().Add(d))
-	// stop sets the mark first and then the deadline of all: one of the two
-	// comes after ours.
+// expectWithin is how long reads may take, if TCPIdle is not shorter. TLS may
+// have to write meanwhile.
+func (c *conn) expectWithin(most time.Duration) {
+	limits := (*config.DNSLimits)(nil)
+	for now := c.streams.limits.Load(); now != limits; now = c.streams.limits.Load() {
+		limits = now
+		_ = c.raw.SetDeadline(time.Now().Add(min(most, limits.TCPIdle)))
+	}
+	// stop and setLimits set the mark first and then the deadline of all: one
+	// of the two comes after ours.
+	if c.streams.stopping.Load() {
+		c.stop()
+	}
+}
+
+// hurry shortens a wait that may have begun with more time.
+func (c *conn) hurry(d time.Duration) {
+	_ = c.raw.SetReadDeadline(time.Now().Add(d))
 	if c.streams.stopping.Load() {
 		c.stop()
 	}
@@ -145,7 +162,7 @@ func (c *conn) stop() { _ = c.raw.SetReadDeadline(longAgo) }
 
 // write sends bytes, in less time than a client may be idle.
 func (c *conn) write(p []byte) error {
-	_ = c.raw.SetWriteDeadline(time.Now().Add(c.streams.limits.TCPIdle))
+	_ = c.raw.SetWriteDeadline(time.Now().Add(c.streams.limits.Load().TCPIdle))
 	_, err := c.rw.Write(p)
 	if err != nil {
 		c.broken(err)
@@ -169,7 +186,7 @@ func (c *conn) broken(err error) {
 // linger says that no more is coming, and reads for a while what the client
 // had under way.
 func (c *conn) linger() {
-	_ = c.raw.SetDeadline(time.Now().Add(min(lingerTime, c.streams.limits.TCPIdle)))
+	_ = c.raw.SetDeadline(time.Now().Add(min(lingerTime, c.streams.limits.Load().TCPIdle)))
 	if secure, ok := c.rw.(*tls.Conn); ok {
 		_ = secure.CloseWrite()
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
@@ -55,7 +56,16 @@ func (g *guard) stream(query []byte, from *Peer, write func([]byte) error) (hand
 
 func (g *guard) caught(p any, from *Peer) {
 	g.panics.note(p, from)
+	g.close()
 	g.renew()
+}
+
+// close ends the Responder, once.
+func (g *guard) close() {
+	if c, ok := g.responder.(io.Closer); ok {
+		_ = c.Close()
+	}
+	g.responder = nil
 }
 
 // panicLog logs panics, once a second at most: whoever has found a query that

@@ -10,6 +10,9 @@ import (
 // share must be safe for that.
 //
 // A Responder that panics is replaced by a new one: its own state is unknown.
+// One that is an io.Closer is closed then, and if it is a UDP socket's when the
+// Server has ended; those of connections are left to the garbage collector.
+// What Close returns does not matter.
 type Responder interface {
 	// Respond appends the response to query to out, which is empty, and
 	// returns it. Nothing appended: nothing is sent.
@@ -39,6 +42,7 @@ type Streamer interface {
 type Peer struct {
 	Addr      netip.AddrPort // never an IPv4 address mapped to IPv6, and without a zone
 	Local     netip.Addr     // the address that was asked, likewise
+	LocalPort uint16         // and its port
 	Transport Transport
 	Now       time.Time // of arrival; over UDP and for pipelined queries one for all read together
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -64,7 +64,7 @@ type Server struct {
 	udp     []*udpSocket
 	streams []*streams
 	panics  *panicLog
-	drain   time.Duration
+	drain   atomic.Int64 // a time.Duration
 	ran     atomic.Bool
 }
 
@@ -122,7 +122,6 @@ func (c *Config) complete() error {
 	if c.Sockets <= 0 {
 		c.Sockets = runtime.GOMAXPROCS(0)
 	}
-	c.Drain = cmp.Or(c.Drain, defaultDrain)
 	if c.ListenPacket == nil {
 		c.ListenPacket = listenPacket
 	}
@@ -162,9 +161,12 @@ func Defaults(l config.DNSLimits) config.DNSLimits {
 	return l
 }
 
-// bind opens all sockets.
+// bind opens all sockets, those of streams first: where the port is chosen, one
+// that is free for streams is all but surely free for UDP, and not the other
+// way round, since each connection that ended leaves its port taken for a while.
 func bind(ctx context.Context, address netip.AddrPort, c *Config) (s *Server, err error) {
-	s = &Server{panics: &panicLog{log: c.Log}, drain: c.Drain}
+	s = &Server{panics: &panicLog{log: c.Log}}
+	s.SetDrain(c.Drain)
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -173,15 +175,16 @@ func bind(ctx context.Context, address netip.AddrPort, c *Config) (s *Server, er
 	}()
 	for _, t := range c.Transports {
 		if t == UDP {
-			err = s.bindUDP(ctx, &address, c)
-		} else {
-			err = s.bindStream(ctx, &address, t, c)
+			continue
 		}
-		if err != nil {
+		if err := s.bindStream(ctx, &address, t, c); err != nil {
 			return s, err
 		}
 	}
-	return s, nil
+	if slices.Contains(c.Transports, UDP) {
+		err = s.bindUDP(ctx, &address, c)
+	}
+	return s, err
 }
 
 // bindUDP opens the UDP sockets of an address, and fills in its port. The
@@ -194,9 +197,11 @@ func (s *Server) bindUDP(ctx context.Context, address *netip.AddrPort, c *Config
 		if err != nil {
 			return err
 		}
-		u, err := newUDPSocket(conn, address.Addr(), newGuard(c.NewResponder, s.panics), c.Limits.UDPSize)
+		g := newGuard(c.NewResponder, s.panics)
+		u, err := newUDPSocket(conn, address.Addr(), g, c.Limits.UDPSize)
 		if err != nil {
 			conn.Close()
+			g.close()
 			return err
 		}
 		s.udp = append(s.udp, u)
@@ -219,9 +224,10 @@ func (s *Server) bindStream(ctx context.Context, address *netip.AddrPort, t Tran
 		return err
 	}
 	st := &streams{
-		listener: ln, transport: t, limits: c.Limits, bounds: c.Connections,
+		listener: ln, transport: t, bounds: c.Connections,
 		stats: new(counters), open: make(map[*conn]struct{}),
 	}
+	st.limits.Store(&c.Limits)
 	if t == TLS {
 		st.tls = c.TLS
 	}
@@ -302,7 +308,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, st := range s.streams {
 		st.stop()
 	}
-	late := time.AfterFunc(s.drain, func() {
+	late := time.AfterFunc(time.Duration(s.drain.Load()), func() {
 		for _, st := range s.streams {
 			st.kill()
 		}
@@ -320,7 +326,7 @@ func (s *Server) Run(ctx context.Context) error {
 // to be.
 func (s *Server) Close() {
 	for _, u := range s.udp {
-		u.conn.Close()
+		u.close()
 	}
 	for _, st := range s.streams {
 		st.listener.Close()

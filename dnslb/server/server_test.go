@@ -212,11 +212,11 @@ func TestAnswersOverAllTransports(t *testing.T) {
 				}
 				want := boundTo(conn.LocalAddr())
 				p := peers[i]
-				if p.Addr != want || p.Local != host || p.Transport != []Transport{UDP, TCP}[i] || time.Since(p.Now).Abs() > 10*time.Second {
+				if p.Addr != want || p.Local != host || p.LocalPort != boundTo(conn.RemoteAddr()).Port() || p.Transport != []Transport{UDP, TCP}[i] || time.Since(p.Now).Abs() > 10*time.Second {
 					t.Errorf("peer %+v, want %v asking %v", p, want, host)
 				}
 			}
-			if p := peers[2]; p.Transport != TLS {
+			if p := peers[2]; p.Transport != TLS || p.LocalPort != boundTo(sc.RemoteAddr()).Port() {
 				t.Errorf("peer %+v", p)
 			}
 		})
@@ -281,7 +281,7 @@ func TestSocketsOfAnUpgraderServe(t *testing.T) {
 			return up.Listen(ctx, lc, network, address)
 		},
 	})
-	if packets != 2 || listeners != 1 {
+	if packets != 2*listeners || listeners < 1 { // again, where the port is taken for TCP
 		t.Errorf("asked for %d packet sockets and %d listeners", packets, listeners)
 	}
 	q := query(1, 30)

@@ -90,15 +90,36 @@ func TestAnswersToQueriesReadTogetherAreWrittenTogether(t *testing.T) {
 	}
 }
 
+// byByte makes connections of which each read gets one byte.
+type byByte struct{ net.Listener }
+
+func (l byByte) SyscallConn() (syscall.RawConn, error) {
+	return l.Listener.(syscall.Conn).SyscallConn()
+}
+
+func (l byByte) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &slowConn{c.(*net.TCPConn)}, nil
+}
+
+type slowConn struct{ *net.TCPConn }
+
+func (c *slowConn) Read(p []byte) (int, error) { return c.TCPConn.Read(p[:min(len(p), 1)]) }
+
 func TestQueriesMayComeByteByByte(t *testing.T) {
 	testkit.NoLeak(t)
-	s := start(t, "127.0.0.1:0", onTCP(always(echo), config.DNSLimits{}))
+	conf := onTCP(always(echo), config.DNSLimits{})
+	conf.Listen = func(ctx context.Context, lc *net.ListenConfig, network, address string) (net.Listener, error) {
+		l, err := lc.Listen(ctx, network, address)
+		return byByte{l}, err
+	}
+	s := start(t, "127.0.0.1:0", conf)
 	c := dial(t, "tcp", s.Addr(TCP))
 	q := query(1, 20)
-	for _, b := range framed(q, q) {
-		send1(t, c, []byte{b})
-		time.Sleep(time.Millisecond)
-	}
+	send1(t, c, framed(q, q))
 	wantEcho(t, c, q)
 	wantEcho(t, c, q)
 }
@@ -218,7 +239,8 @@ func TestAnswersAreNotPiledUp(t *testing.T) {
 			n = max(n, k)
 		}
 	}()
-	s := &streams{limits: Defaults(config.DNSLimits{WaitingForWriting: 20_000}), stats: new(counters)}
+	s := &streams{stats: new(counters)}
+	s.limits.Store(&config.DNSLimits{WaitingForWriting: 20_000, TCPIdle: time.Hour, TCPQueries: 1000})
 	c := &conn{streams: s, raw: near, rw: near}
 	w.begin(c)
 	many := framed(bytes.Split(bytes.Repeat(append(query(1, headerSize), '|'), 100), []byte("|"))[:100]...)
@@ -241,8 +263,9 @@ func TestQueriesOnOneConnectionAreBounded(t *testing.T) {
 	c := dial(t, "tcp", s.Addr(TCP))
 	q := query(1, 1000)
 	send1(t, c, framed(q, q, q, q, q, q, q, q))
-	// The queries that are not answered must not cost those that are.
-	time.Sleep(50 * time.Millisecond)
+	// The queries that are not answered must not cost those that are, not
+	// even once the server has closed its side.
+	counts(t, s, "the end", func(st Stats) bool { return st.TCP.Connections == 0 })
 	for range 3 {
 		wantEcho(t, c, q)
 	}

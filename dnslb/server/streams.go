@@ -23,7 +23,7 @@ type streams struct {
 	listener  net.Listener
 	transport Transport
 	tls       *tls.Config // nil: none
-	limits    config.DNSLimits
+	limits    atomic.Pointer[config.DNSLimits]
 	bounds    *Connections
 	stats     *counters
 	workers   sync.Pool // of *worker

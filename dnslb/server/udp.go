@@ -52,7 +52,7 @@ func newUDPSocket(conn net.PacketConn, address netip.Addr, g *guard, answerSize 
 		return nil, fmt.Errorf("socket options: %w", err)
 	}
 	s := &udpSocket{conn: conn, raw: raw, guard: g, stats: new(counters), batch: newBatch(answerSize, wildcard)}
-	s.peer.Transport = UDP
+	s.peer.Transport, s.peer.LocalPort = UDP, boundTo(conn.LocalAddr()).Port()
 	if !wildcard {
 		s.peer.Local = address.Unmap().WithZone("")
 	}
@@ -92,6 +92,12 @@ func (s *udpSocket) serve() {
 		s.send()
 		s.batch.reset(s.got)
 	}
+}
+
+// close closes the socket, which is not served or no longer.
+func (s *udpSocket) close() {
+	s.conn.Close()
+	s.guard.close()
 }
 
 // stop ends serve once the batch in hand is answered.

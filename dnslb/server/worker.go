@@ -70,7 +70,7 @@ func (w *worker) answer(query []byte) bool {
 	if !handled && !w.respond(query) {
 		return false
 	}
-	if w.conn.answers++; w.conn.answers >= s.limits.TCPQueries {
+	if w.conn.answers++; w.conn.answers >= s.limits.Load().TCPQueries {
 		w.conn.polite = true
 		return false
 	}
@@ -109,7 +109,7 @@ func (w *worker) stream(message []byte) error {
 func (w *worker) send(message []byte) bool {
 	w.out.add(message)
 	w.put++
-	return len(w.out.buf) < w.conn.streams.limits.WaitingForWriting || w.flush()
+	return len(w.out.buf) < w.conn.streams.limits.Load().WaitingForWriting || w.flush()
 }
 
 // flush writes what there is. It returns false once that has failed.

@@ -52,6 +52,10 @@ func Build(conf *config.TrafficManager, director *dnslb.Director) (*Built, error
 		b.check(d)
 	}
 	b.link()
+	for _, d := range b.zones {
+		b.reach(d)
+		b.advise(d)
+	}
 	return &b.Built, errors.Join(b.errs...)
 }
 
@@ -92,7 +96,10 @@ func (b *builder) zone(conf *config.DNSZone) {
 			return
 		}
 	}
-	d.addDefaults()
+	if err = d.addDefaults(); err != nil {
+		b.fail("zone %q: %w", conf.Name, err)
+		return
+	}
 	b.zones = append(b.zones, d)
 	b.byOrigin[string(d.Origin)] = d.Zone
 	b.Zones = append(b.Zones, d.Zone)
@@ -109,7 +116,7 @@ func (d *draft) has(t uint16) bool {
 }
 
 // addDefaults adds the NS and SOA records that the file does not have.
-func (d *draft) addDefaults() {
+func (d *draft) addDefaults() error {
 	ttl := uint32(d.conf.TTL.Seconds())
 	if !d.has(dns.TypeNS) {
 		for _, ns := range d.conf.NameServers {
@@ -117,7 +124,10 @@ func (d *draft) addDefaults() {
 		}
 	}
 	if d.has(dns.TypeSOA) {
-		return
+		return nil
+	}
+	if _, err := Wire(d.conf.Hostmaster); err != nil {
+		return fmt.Errorf("hostmaster: %w", err) // the zone's name may be too long for the usual one
 	}
 	master := d.origin
 	for _, rr := range d.records {
@@ -132,6 +142,7 @@ func (d *draft) addDefaults() {
 		Refresh: uint32(refresh.Seconds()), Retry: uint32(retry.Seconds()), Expire: uint32(expire.Seconds()),
 		Minttl: uint32(d.conf.NegativeTTL.Seconds()),
 	})
+	return nil
 }
 
 // serial is that of the configuration, or a number made from the records: the
@@ -299,7 +310,7 @@ func NameOf(p *dnslb.Profile) string {
 
 // beside refuses records that cannot stand beside a profile.
 func (b *builder) beside(p *dnslb.Profile, n *Node) {
-	named := slices.ContainsFunc(p.Leaves(), func(e *dnslb.Endpoint) bool { return e.Config().Host != "" && !e.Flattened() })
+	named := named(p)
 	for _, s := range n.Sets {
 		switch s.Type {
 		case dns.TypeA, dns.TypeAAAA, dns.TypeCNAME, dns.TypeHTTPS, dns.TypeSVCB:
@@ -339,15 +350,6 @@ func (b *builder) check(d *draft) {
 			b.fail("zone %q: %s has a CNAME, which stands alone (RFC 1034 3.6.2)", d.Name, Text(n.Name))
 		}
 	})
-	for _, ns := range nsNames(d.Apex.Get(dns.TypeNS)) {
-		name, err := Wire(ns)
-		if err != nil || !dns.IsSubDomain(d.origin, ns) {
-			continue
-		}
-		if n := b.nodes[string(name)]; n == nil || n.Profile == nil && n.Get(dns.TypeA) == nil && n.Get(dns.TypeAAAA) == nil {
-			b.Warnings = append(b.Warnings, fmt.Sprintf("zone %q: its name server %s is in it and has no address there; add A or AAAA records in a zone file", d.Name, strings.TrimSuffix(ns, ".")))
-		}
-	}
 }
 
 func nsNames(s *RRset) (names []string) {
@@ -358,6 +360,15 @@ func nsNames(s *RRset) (names []string) {
 		names = append(names, rr.(*dns.NS).Ns)
 	}
 	return names
+}
+
+// reach refuses profiles that no query leads to.
+func (b *builder) reach(d *draft) {
+	b.Walk(d.Zone, func(n *Node) {
+		if n.Profile != nil && n.Cut != nil && n.Cut != n {
+			b.fail("profile %q: the zone file delegates %s, above its name", n.Profile.Name, Text(n.Cut.Name))
+		}
+	})
 }
 
 // link finds cuts and wildcards.
@@ -387,10 +398,12 @@ func (b *builder) linkNode(n *Node) {
 	}
 }
 
-// maxFile bounds a zone file, maxRecords what is in it.
+// maxFile bounds a zone file, maxRecords what is in it, and maxTTL how long a
+// record holds: more is read as 0.
 const (
 	maxFile    = 64 << 20
 	maxRecords = 1 << 20
+	maxTTL     = 1<<31 - 1
 )
 
 // readFile reads a zone file.
@@ -427,16 +440,26 @@ func readFile(file, origin string) ([]dns.RR, error) {
 // acceptable refuses what does not belong into a zone file here.
 func acceptable(rr dns.RR, origin string) error {
 	h := rr.Header()
-	h.Name = dns.CanonicalName(h.Name)
+	name, err := Wire(h.Name)
+	if err != nil {
+		return err
+	}
+	h.Name = Text(name) // one text for one name
 	switch {
 	case !dns.IsSubDomain(origin, h.Name):
 		return fmt.Errorf("%s is not in the zone %s", h.Name, origin)
 	case h.Class != dns.ClassINET:
 		return fmt.Errorf("%s: only class IN is served, not %s", h.Name, dns.ClassToString[h.Class])
+	case h.Ttl > maxTTL:
+		return fmt.Errorf("%s has a TTL of %d seconds, and at most %d are possible (RFC 2181 8)", h.Name, h.Ttl, maxTTL)
 	}
 	switch h.Rrtype {
 	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
 		return fmt.Errorf("%s has a %s record; signed zones are not taken: write dnssec: {enabled: true} to have it signed here", h.Name, dns.TypeToString[h.Rrtype])
+	case dns.TypeSOA:
+		if h.Name != origin {
+			return fmt.Errorf("%s has an SOA record, which only the zone %s itself has (RFC 1035 5.2)", h.Name, origin)
+		}
 	case dns.TypeDNAME:
 		return fmt.Errorf("%s has a DNAME record, which is not available in this version", h.Name)
 	}

@@ -8,12 +8,12 @@ package zone
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 
 	"github.com/miekg/dns"
 
 	"gatehouse/dnslb"
 	"gatehouse/dnslb/dnssec"
+	"gatehouse/dnslb/wire"
 )
 
 // Set is the zones of a server.
@@ -79,11 +79,14 @@ func (n *Node) Get(t uint16) *RRset {
 	return nil
 }
 
-// Types are those of the name's own records.
+// Types are those of the name's own records that this zone has the say about:
+// at a cut NS and DS, whatever else is there being glue (RFC 4035 2.3).
 func (n *Node) Types() []uint16 {
 	types := make([]uint16, 0, len(n.Sets))
 	for _, s := range n.Sets {
-		types = append(types, s.Type)
+		if n.Cut == nil || s.Type == dns.TypeNS || s.Type == dns.TypeDS {
+			types = append(types, s.Type)
+		}
 	}
 	return types
 }
@@ -128,12 +131,22 @@ func Data(rr dns.RR) ([]byte, error) {
 	return b[n+10 : end], nil
 }
 
-// Wire is a name in wire format and lower case.
+// Wire is a name in wire format and lower case. The case is that of its
+// octets, not of how they are written: \065 is an A, and what is not ASCII has
+// none (RFC 4343 2.1, 3).
 func Wire(name string) ([]byte, error) {
-	b := make([]byte, 256)
-	n, err := dns.PackDomainName(dns.Fqdn(strings.ToLower(name)), b, 0, nil, false)
+	b := make([]byte, 2*wire.MaxName)
+	n, err := dns.PackDomainName(dns.Fqdn(name), b, 0, nil, false)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a name: %w", name, err)
+	}
+	if n > wire.MaxName {
+		return nil, fmt.Errorf("%q is not a name: it has %d octets, and at most %d are possible", name, n, wire.MaxName)
+	}
+	for i, c := range b[:n] {
+		if 'A' <= c && c <= 'Z' { // the lengths of labels are below
+			b[i] = c + 'a' - 'A'
+		}
 	}
 	return append([]byte(nil), b[:n]...), nil
 }
