@@ -155,17 +155,18 @@ func addressText(parse func(*decoder, string) (string, error)) value[string] {
 	}}
 }
 
-// target is a backend: text, or a mapping with address and weight.
+// target is a backend: text, or a mapping with an address.
 func target() value[Target] {
 	long := object[Target]{fields: []field[Target]{
 		targetAddress(),
 		key("weight", func(t *Target) *int { return &t.Weight }, integer(1, 1000), "Share of the requests, relative to the other targets.").or("1"),
+		key("priority", func(t *Target) *int { return &t.Priority }, integer(1, 1000), "Targets of the lowest number serve, those of others when too few of them are healthy.").or("1"),
 	}}
 	short := schema{"type": "string", "description": "IP address or host name with or without port, or unix:/path."}
 	return value[Target]{
 		schema: schema{"oneOf": []schema{short, long.schema()}},
 		read: func(c cursor) (Target, bool) {
-			t := Target{Weight: 1}
+			t := Target{Weight: 1, Priority: 1}
 			if c.node.Kind == yaml.MappingNode {
 				ok := long.read(c, &t)
 				return t, ok
@@ -195,7 +196,7 @@ func readTarget(c cursor, into *Target) bool {
 		c.errorf("%s", err)
 		return false
 	}
-	t.Weight = into.Weight
+	t.Weight, t.Priority = into.Weight, into.Priority
 	*into = t
 	return true
 }

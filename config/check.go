@@ -10,13 +10,20 @@ import (
 func finish(g *Gateway) {
 	for i := range g.BackendSettings {
 		b := &g.BackendSettings[i]
+		if !b.Protocol.Layer4() {
+			b.IdleTimeout = 0
+		}
 		switch {
-		case b.Port != 0:
+		case b.Port != 0 || b.Protocol.Layer4():
 		case b.Protocol == BackendHTTPS:
 			b.Port = 443
 		default:
 			b.Port = 80
 		}
+	}
+	finishActions(g)
+	for i := range g.RateLimits {
+		finishRateLimit(&g.RateLimits[i])
 	}
 	for i := range g.WAFPolicies {
 		finishPolicy(&g.WAFPolicies[i])
@@ -28,7 +35,7 @@ type checker struct {
 	*report
 	g *Gateway
 
-	listeners, pools, settings, probes, pathMaps, redirects, policies index
+	listeners, pools, settings, probes, pathMaps, redirects, policies, rewriteSets, rateLimits, compressions, caches, authentications, corsPolicies index
 	// rule is each listener's rule, by the listener's place; -1: none.
 	rule []int
 	// looked counts path rules compared while following redirects.
@@ -45,12 +52,20 @@ func check(g *Gateway, r *report) {
 	c.indexNames()
 	c.checkLimits()
 	c.checkRules()
+	c.checkLayer4()
 	c.checkPathMaps()
+	c.checkRewriteSets()
+	c.checkRateLimits()
+	c.checkCompressions()
+	c.checkCaches()
 	c.checkPools()
 	c.checkSettings()
 	c.checkProbes()
 	c.checkRedirects()
 	c.checkListeners()
+	c.checkAuthentications()
+	c.checkCORSPolicies()
+	c.checkACME()
 	c.checkPolicies()
 	c.checkAddresses()
 	c.checkHosts()
@@ -62,6 +77,7 @@ func check(g *Gateway, r *report) {
 // index finds things of one kind by name.
 type index struct {
 	kind  string // for messages: backend pool
+	path  string // of the list
 	at    map[string]int
 	names []string
 	used  []bool
@@ -69,7 +85,7 @@ type index struct {
 
 // newIndex reports names that are there twice.
 func (r *report) newIndex(kind, path string, n int, name func(i int) string) index {
-	x := index{kind: kind, at: make(map[string]int, n), used: make([]bool, n)}
+	x := index{kind: kind, path: path, at: make(map[string]int, n), used: make([]bool, n)}
 	for i := range n {
 		s := name(i)
 		if s == "" {
@@ -96,18 +112,25 @@ func (c *checker) indexNames() {
 	c.pathMaps = c.newIndex("path map", "pathMaps", len(g.PathMaps), func(i int) string { return g.PathMaps[i].Name })
 	c.redirects = c.newIndex("redirect", "redirects", len(g.Redirects), func(i int) string { return g.Redirects[i].Name })
 	c.policies = c.newIndex("WAF policy", "wafPolicies", len(g.WAFPolicies), func(i int) string { return g.WAFPolicies[i].Name })
+	c.rewriteSets = c.newIndex("rewrite set", "rewriteSets", len(g.RewriteSets), func(i int) string { return g.RewriteSets[i].Name })
+	c.rateLimits = c.newIndex("rate limit", "rateLimits", len(g.RateLimits), func(i int) string { return g.RateLimits[i].Name })
+	c.compressions = c.newIndex("compression policy", "compressionPolicies", len(g.CompressionPolicies), func(i int) string { return g.CompressionPolicies[i].Name })
+	c.caches = c.newIndex("cache", "caches", len(g.Caches), func(i int) string { return g.Caches[i].Name })
+	c.authentications = c.newIndex("authentication", "authentications", len(g.Authentications), func(i int) string { return g.Authentications[i].Name })
+	c.corsPolicies = c.newIndex("CORS policy", "corsPolicies", len(g.CORSPolicies), func(i int) string { return g.CORSPolicies[i].Name })
 	c.newIndex("rule", "rules", len(g.Rules), func(i int) string { return g.Rules[i].Name })
 }
 
 // refer looks a name up and marks what it names as used; -1 if there is none.
+// Of a list that was refused as a whole, no name is missed.
 func (r *report) refer(x *index, path, name string) int {
 	if name == "" {
 		return -1
 	}
 	i, ok := x.at[name]
 	if !ok {
-		if !r.full() {
-			r.errorf(path, "there is no %s %s; %s", x.kind, quote(name), listNames(name, x.names))
+		if !r.full() && !r.failed(x.path) {
+			r.errorf(path, "there is no %s %s%s", x.kind, quote(name), r.suggest(name, x.names))
 		}
 		return -1
 	}
@@ -121,7 +144,15 @@ func (c *checker) checkAction(path string, a Action, other string) {
 	c.refer(&c.settings, path+".backendSettings", a.BackendSettings)
 	c.refer(&c.redirects, path+".redirect", a.Redirect)
 	c.refer(&c.policies, path+".wafPolicy", a.WAFPolicy)
-	toPool := c.has(path+".backendPool") || c.has(path+".backendSettings") || a.BackendPool != "" || a.BackendSettings != ""
+	c.checkCompressionOfAction(path, a)
+	c.checkGuards(path, a.Authentication, a.CORSPolicy, true)
+	c.checkRewriteOf(path, a, other)
+	c.referRateLimits(path, a.RateLimits, other)
+	c.checkWeighted(path, a)
+	c.checkMirror(path, a, other)
+	weighted := c.has(path+".backendPools") || len(a.BackendPools) > 0
+	c.checkCacheOf(path, a, other)
+	toPool := weighted || c.has(path+".backendPool") || c.has(path+".backendSettings") || a.BackendPool != "" || a.BackendSettings != ""
 	toRedirect := c.has(path+".redirect") || a.Redirect != ""
 	toMap := c.has(path+".pathMap") || other != ""
 	switch {
@@ -131,6 +162,10 @@ func (c *checker) checkAction(path string, a Action, other string) {
 		c.errorf(path, "goes to more than one place; keep one of %s", places(path))
 	case !toPool && !toRedirect && !toMap:
 		c.errorf(path, "goes nowhere; add one of %s", places(path))
+	case weighted && (c.has(path+".backendPool") || a.BackendPool != ""):
+		c.errorf(path, "has both backendPool and backendPools; keep one")
+	case weighted:
+		// checkWeighted has looked at it.
 	case toPool && !c.given(path+".backendPool", a.BackendPool):
 		c.errorf(path, "backendPool is missing; backendSettings need one")
 	case toPool && !c.given(path+".backendSettings", a.BackendSettings):
@@ -204,9 +239,10 @@ func (c *checker) checkPools() {
 		if path := fmt.Sprintf("backendPools[%d]", i); len(b.Targets) == 0 && !c.failed(path) && !c.failed(path+".targets") {
 			c.warnf(path+".targets", "backend pool %s is empty: every request that is sent to it is answered 502; add a target", quote(b.Name))
 		}
+		c.checkBalance(fmt.Sprintf("backendPools[%d]", i), &b)
 		seen := make(map[Target]int, len(b.Targets))
 		for j, t := range b.Targets {
-			t.Weight = 0
+			t.Weight, t.Priority = 0, 0
 			if t == (Target{}) {
 				continue // reported
 			}
@@ -232,20 +268,25 @@ func (c *checker) checkSettings() {
 		if b.Affinity.Enabled && c.g.AffinitySecretFile == "" && !c.has("affinity.secretFile") {
 			c.warnf(path+".affinity", "without affinity.secretFile several instances will not agree, and a restart pins every client anew")
 		}
-		if b.Protocol == BackendHTTP && (b.TLS.CAFile != "" || b.TLS.ServerName != "" || !b.TLS.Verify) && c.has(path+".tls") {
-			c.warnf(path+".tls", "has no effect with protocol: http")
+		c.checkResilience(path, &b)
+		if !b.Protocol.Secure() && (b.TLS.CAFile != "" || b.TLS.ServerName != "" || !b.TLS.Verify || b.TLS.ClientCertificate != (Certificate{})) && c.has(path+".tls") {
+			c.warnf(path+".tls", "has no effect with protocol: %s", map[bool]string{false: "http", true: "tcp"}[b.Protocol.Layer4()])
 		}
 	}
 }
 
 // checkProbeOf keeps Azure's rule that a probe speaks the settings' protocol.
-// A tcp probe asks less and fits both.
+// A tcp probe asks less and fits both, and so does grpc, which takes the
+// settings' TLS.
 func (c *checker) checkProbeOf(path string, b BackendSettings) {
 	i := c.refer(&c.probes, path, b.Probe)
 	if i < 0 {
 		return
 	}
 	speaks := c.g.Probes[i].Protocol
+	if b.Protocol.Layer4() {
+		return // what stands behind it may be anything
+	}
 	if speaks == ProbeHTTPS && b.Protocol == BackendHTTP || speaks == ProbeHTTP && b.Protocol == BackendHTTPS {
 		c.errorf(path, "probe %s has another protocol than these settings; use one with the same, or with tcp", quote(b.Probe))
 	}
@@ -257,13 +298,22 @@ func (c *checker) checkProbes() {
 		if p.Name == "off" {
 			c.errorf(path+".name", "off is what settings write for no probe; choose another name")
 		}
-		if p.Protocol != ProbeTCP {
-			continue
-		}
-		for _, key := range []string{"host", "path", "match"} {
-			if c.has(path + "." + key) {
-				c.errorf(path+"."+key, "a tcp probe only connects; remove it, or set protocol: http")
-			}
+		c.checkProbeKeys(path, p.Protocol)
+	}
+}
+
+// checkProbeKeys refuses what a probe's protocol has no use for.
+func (c *checker) checkProbeKeys(path string, protocol ProbeProtocol) {
+	useless, why := []string{"service"}, "only a grpc probe asks about a service; remove it, or set protocol: grpc"
+	switch protocol {
+	case ProbeTCP:
+		useless, why = []string{"host", "path", "service", "match"}, "a tcp probe only connects; remove it, or set protocol: http"
+	case ProbeGRPC:
+		useless, why = []string{"path", "match"}, "a grpc probe asks about a service; remove it, or set protocol: http"
+	}
+	for _, key := range useless {
+		if c.has(path + "." + key) {
+			c.errorf(path+"."+key, "%s", why)
 		}
 	}
 }
@@ -274,7 +324,8 @@ func (c *checker) checkUse() {
 	for _, u := range []struct {
 		x    *index
 		path string
-	}{{&c.pools, "backendPools"}, {&c.settings, "backendSettings"}, {&c.probes, "probes"}, {&c.pathMaps, "pathMaps"}, {&c.redirects, "redirects"}, {&c.policies, "wafPolicies"}} {
+	}{{&c.pools, "backendPools"}, {&c.settings, "backendSettings"}, {&c.probes, "probes"}, {&c.pathMaps, "pathMaps"}, {&c.redirects, "redirects"}, {&c.policies, "wafPolicies"}, {&c.rewriteSets, "rewriteSets"}, {&c.rateLimits, "rateLimits"}, {&c.compressions, "compressionPolicies"}, {&c.caches, "caches"},
+		{&c.authentications, "authentications"}, {&c.corsPolicies, "corsPolicies"}} {
 		for _, name := range u.x.names {
 			if i := u.x.at[name]; !u.x.used[i] {
 				c.warnf(fmt.Sprintf("%s[%d]", u.path, i), "%s %s is not used", u.x.kind, quote(name))

@@ -136,10 +136,25 @@ func (c *checker) checkRegex(path, pattern string) {
 		_, err = regexp.Compile(pattern)
 	}
 	if wrong := (*syntax.Error)(nil); errors.As(err, &wrong) {
-		c.errorf(path, "is no regular expression (RE2): %s: %s", wrong.Code, quote(wrong.Expr))
+		c.errorf(path, "is no regular expression (RE2): %s: %s%s", wrong.Code, quote(wrong.Expr), notInRE2(wrong))
 	} else if err != nil {
 		c.errorf(path, "is no regular expression (RE2): %s", quote(err.Error()))
 	}
+}
+
+// notInRE2 explains what the expressions of other engines (PCRE) have and RE2
+// has not.
+func notInRE2(wrong *syntax.Error) string {
+	const why = ", so that no text takes long to look through"
+	for _, around := range []string{"(?=", "(?!", "(?<=", "(?<!", "(?>"} {
+		if strings.HasPrefix(wrong.Expr, around) {
+			return "; RE2 has no lookahead, lookbehind or atomic groups" + why
+		}
+	}
+	if e := wrong.Expr; wrong.Code == syntax.ErrInvalidEscape && len(e) > 1 && (e[1] >= '1' && e[1] <= '9' || e[1] == 'k' || e[1] == 'g') {
+		return "; RE2 has no back references" + why
+	}
+	return ""
 }
 
 // parts is how large an expression becomes: its parts, each as often as it is

@@ -15,11 +15,13 @@ func (c *checker) checkListeners() {
 	for i := range c.g.Listeners {
 		l, path := &c.g.Listeners[i], fmt.Sprintf("listeners[%d]", i)
 		c.checkListenerTLS(path, l)
+		c.checkHTTP3(path, l)
+		c.checkClientAuth(path+".tls.clientAuth", l.TLS.ClientAuth)
 		c.checkAccessRules(path, l)
 		c.refer(&c.policies, path+".wafPolicy", l.WAFPolicy)
-		if l.HTTP2 {
-			c.warnf(path+".http2", "%s: only http/1.1 is offered", notAvailable)
-		}
+		c.referRateLimits(path, l.RateLimits, "")
+		c.checkCompressionOf(path, l.Compression)
+		c.checkGuards(path, l.Authentication, l.CORSPolicy, false)
 		if l.Name != "" && c.rule[i] < 0 {
 			c.warnf(path, "no rule has listener %s; it answers 404", quote(l.Name))
 		}
@@ -27,13 +29,35 @@ func (c *checker) checkListeners() {
 }
 
 func (c *checker) checkListenerTLS(path string, l *Listener) {
-	tls := path + ".tls"
+	tls, kind := path+".tls", map[bool]string{false: "https", true: "tls"}[l.Protocol.Layer4()]
 	switch {
 	case c.failed(path + ".protocol"):
-	case l.Protocol == ListenerHTTP && c.has(tls):
-		c.errorf(tls, "only https listeners have it; remove it, or set protocol: https")
-	case l.Protocol == ListenerHTTPS && len(l.TLS.Certificates) == 0 && !c.failed(tls) && !c.failed(tls+".certificates"):
-		c.errorf(tls, "an https listener needs a certificate; add certificates: [{certFile: FILE, keyFile: FILE}]")
+	case !l.Protocol.Secure() && c.has(tls):
+		c.errorf(tls, "only %s listeners have it; remove it, or set protocol: %[1]s", kind)
+	case l.Protocol.Secure() && len(l.TLS.Certificates) == 0 && !c.has(tls+".acme") && !c.failed(tls) && !c.failed(tls+".certificates"):
+		c.errorf(tls, "%s listener needs a certificate; add certificates: [{certFile: FILE, keyFile: FILE}], or acme: {email: ADDRESS}", map[bool]string{false: "an https", true: "a tls"}[l.Protocol.Layer4()])
+	}
+}
+
+// checkClientAuth refuses what would leave a client unverified whom the
+// configuration seems to verify, and files that nobody reads.
+func (c *checker) checkClientAuth(path string, a ClientAuth) {
+	switch {
+	case c.failed(path):
+	case a.Mode == ClientAuthOff:
+		if a.CAFile != "" || a.CRLFile != "" || a.OCSP != ClientOCSPOff || a.OCSPURL != "" || a.VerifyIssuerDN || a.Forward != ForwardNothing {
+			c.errorf(path, "has no effect with mode: off; write mode: strict or passthrough, or remove the rest")
+		}
+	case a.CAFile == "" && a.Mode == ClientAuthStrict:
+		c.errorf(path, "strict needs the CAs of clients; add caFile: FILE")
+	case a.CAFile == "" && (a.CRLFile != "" || a.OCSP != ClientOCSPOff || a.VerifyIssuerDN):
+		c.errorf(path, "crlFile, ocsp and verifyIssuerDN need caFile")
+	case a.OCSP == ClientOCSPOff && a.OCSPURL != "":
+		c.errorf(path+".ocspURL", "has no effect with ocsp: off; write ocsp: on or soft, or remove it")
+	case a.CAFile == "" && a.Forward == ForwardRFC9440:
+		c.errorf(path, "rfc9440 tells of verified certificates only; add caFile, or write forward: fields")
+	case a.Mode == ClientAuthPassthrough && a.Forward == ForwardNothing:
+		c.warnf(path, "passthrough without forward: backends learn nothing of the certificates")
 	}
 }
 
@@ -167,6 +191,7 @@ func (c *checker) checkShared(b bound) {
 		if !samePrefixes(l.ProxyProtocol, c.g.Listeners[first].ProxyProtocol) {
 			c.errorf(path, "proxyProtocol.accept differs from that of listener %s, which has the same address; use the same in both", quote(c.g.Listeners[first].Name))
 		}
+		c.checkSharedHTTP3(path, l, &c.g.Listeners[first])
 		if len(l.HostNames) == 0 && !c.has(path+".hostNames") {
 			if basic >= 0 {
 				c.errorf(path, "listener %s has the same address and no hostNames either; add hostNames to one", quote(c.g.Listeners[basic].Name))

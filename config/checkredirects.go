@@ -142,7 +142,10 @@ func (c *checker) follow(at stop) (next stop, ok bool) {
 		if c.looked += len(c.g.PathMaps[m].Paths); c.looked > maxLooked {
 			return at, false
 		}
-		action = c.g.PathMaps[m].action(at.path)
+		var sure bool
+		if action, sure = c.g.PathMaps[m].action(at.path); !sure {
+			return at, false
+		}
 	}
 	i, isRedirect := c.redirects.at[action.Redirect]
 	if !isRedirect {
@@ -159,17 +162,18 @@ func (c *checker) follow(at stop) (next stop, ok bool) {
 	return stop{l, at.path}, isListener
 }
 
-// action is what the map does with a path.
-func (m *PathMap) action(path string) Action {
+// action is what the map does with a path; sure is false when that takes more
+// than the path to tell.
+func (m *PathMap) action(path string) (a Action, sure bool) {
 	for _, p := range m.Paths {
 		for _, pattern := range p.Paths {
 			prefix, wild := strings.CutSuffix(pattern, "*")
 			if strings.EqualFold(path, prefix) || wild && len(path) >= len(prefix) && strings.EqualFold(path[:len(prefix)], prefix) {
-				return p.Action
+				return p.Action, m.Order == OrderListed && !p.Match.Given()
 			}
 		}
 	}
-	return m.Default
+	return m.Default, true
 }
 
 // followURL follows a URL that leads back to the listener it came from, by
@@ -192,6 +196,9 @@ func (c *checker) followURL(at stop, r *Redirect) (next stop, ok bool) {
 
 func (l *Listener) servesURL(u *url.URL) bool {
 	scheme, port := "http", "80"
+	if l.Protocol.Layer4() {
+		return false
+	}
 	if l.Protocol == ListenerHTTPS {
 		scheme, port = "https", "443"
 	}

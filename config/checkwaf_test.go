@@ -31,7 +31,7 @@ wafPolicies: [{name: site}, {name: site}]
 listeners: [{name: web, address: 80}]
 rules: [{name: web, listener: web, backendPool: app, backendSettings: plain, wafPolicy: a}]
 `, rest: backends, want: []string{
-		`appgw.yaml:3: rules[0].wafPolicy: unknown key; known keys: name, priority, listener, pathMap, backendPool, backendSettings, redirect, rewriteSet`,
+		`appgw.yaml:3: rules[0].wafPolicy: unknown key; known keys: name, priority, listener, pathMap, backendPool, backendSettings, backendPools, redirect, mirror, rewriteSet, rateLimits, cache`,
 	}},
 	{name: "words of a policy", text: `wafPolicies:
   - name: a
@@ -277,7 +277,7 @@ rules: [{name: web, listener: web, backendPool: app, backendSettings: plain, waf
 		`appgw.yaml:17: wafPolicies[0].customRules[0].match[9].values[1]: lessThan compares whole numbers, not "1.5"`,
 		`appgw.yaml:17: wafPolicies[0].customRules[0].match[9].values[2]: lessThan compares whole numbers, not "9223372036854775808"`,
 		"appgw.yaml:18: wafPolicies[0].customRules[0].match[10].values[0]: is no regular expression (RE2): missing closing ): \"(a\"",
-		`appgw.yaml:18: wafPolicies[0].customRules[0].match[10].values[1]: is no regular expression (RE2): invalid named capture: "(?<=a)b"`,
+		`appgw.yaml:18: wafPolicies[0].customRules[0].match[10].values[1]: is no regular expression (RE2): invalid named capture: "(?<=a)b"; RE2 has no lookahead, lookbehind or atomic groups, so that no text takes long to look through`,
 		"appgw.yaml:18: wafPolicies[0].customRules[0].match[10].values[2]: is no regular expression (RE2): invalid repeat count: \"{2000}\"",
 		`appgw.yaml:19: wafPolicies[0].customRules[0].match[11].operator: must be one of ipMatch, geoMatch, any, equal, contains, lessThan, lessThanOrEqual, greaterThan, greaterThanOrEqual, beginsWith, endsWith, regex, not "matches"`,
 		`appgw.yaml:19: wafPolicies[0].customRules[0].match[11].transforms[0]: must be one of lowercase, uppercase, trim, urlDecode, urlEncode, removeNulls, htmlEntityDecode, not "rot13"`,

@@ -125,6 +125,15 @@ type object[T any] struct {
 	at func(into *T, p Pos)
 }
 
+// names are its keys.
+func (o object[T]) names() []string {
+	names := make([]string, len(o.fields))
+	for i, f := range o.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
 // value makes the object a value of another object's key.
 func (o object[T]) value() value[T] {
 	return value[T]{schema: o.schema(), read: func(c cursor) (T, bool) {
@@ -177,10 +186,7 @@ func (o object[T]) read(c cursor, into *T) bool {
 // is there as well: what stands beneath is checked all the same, and what
 // refers to it draws no second error.
 func (o object[T]) refuseUnknown(c cursor, there map[string]entry) (typos map[string]entry) {
-	names := make([]string, len(o.fields))
-	for i, f := range o.fields {
-		names[i] = f.name
-	}
+	names := o.names()
 	for i := 0; i+1 < len(c.node.Content) && !c.d.full(); i += 2 {
 		k := c.node.Content[i]
 		if k.Kind != yaml.ScalarNode || slices.Contains(names, k.Value) {
@@ -280,7 +286,7 @@ func listOf[V any](v value[V], least int) value[[]V] {
 			c.errorf("must have at most %d entries, not %d", maxEntries, len(c.node.Content))
 			return nil, false
 		}
-		var list []V
+		list := make([]V, 0, len(c.node.Content))
 		for i, n := range c.node.Content {
 			if c.d.full() {
 				break // nobody will read what else is wrong

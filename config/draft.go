@@ -22,6 +22,9 @@ type Draft struct {
 	// Gateway nil. Defaults that depend on other keys are missing.
 	TrafficManager *TrafficManager
 
+	// LoadBalancer is the same of [LoadLoadBalancerDraft].
+	LoadBalancer *LoadBalancer
+
 	report *report
 }
 
@@ -44,6 +47,16 @@ func LoadTrafficManagerDraft(file string) (*Draft, error) {
 		return nil, err
 	}
 	return &Draft{AdminAddress: r.adminAddress(t.Admin), TrafficManager: t, report: r}, nil
+}
+
+// LoadLoadBalancerDraft is [LoadDraft] of a configuration of l4lb.
+func LoadLoadBalancerDraft(file string) (*Draft, error) {
+	b := &LoadBalancer{}
+	r, err := draft(file, loadBalancerHint, func(c cursor) { loadBalancerObject().read(c, b) })
+	if err != nil {
+		return nil, err
+	}
+	return &Draft{AdminAddress: r.adminAddress(b.Admin), LoadBalancer: b, report: r}, nil
 }
 
 // draft decodes a file, whatever is wrong with its values.

@@ -68,6 +68,8 @@ type report struct {
 	errs problems
 	warn problems
 	bad  map[string]bool // paths with an error of their own
+	// suggested is how many names suggestions have been looked for among.
+	suggested int
 }
 
 func newReport(file string) *report {

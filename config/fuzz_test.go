@@ -27,7 +27,7 @@ func manyListeners(n int) string {
 // Whatever the bytes: no panic, errors that point into the file, and what is
 // accepted stands up to the same checks again and to the schema's table.
 func FuzzParseGateway(f *testing.F) {
-	for _, tt := range slices.Concat(refused, refusedPolicies) {
+	for _, tt := range slices.Concat(refused, refusedPolicies, refusedRewrites, refusedCaches) {
 		f.Add([]byte(tt.text + tt.rest))
 	}
 	for _, tt := range slices.Concat(suspicious, suspiciousPolicies) {
@@ -35,8 +35,10 @@ func FuzzParseGateway(f *testing.F) {
 	}
 	f.Add([]byte(everything))
 	f.Add([]byte(everyFirewallKey))
+	f.Add([]byte(everyRewriteKey))
+	f.Add([]byte(everyMatchKey))
 	f.Add([]byte(web + firewalls))
-	if data, err := os.ReadFile("testdata/reserved.yaml"); err == nil {
+	if data, err := os.ReadFile("testdata/names.yaml"); err == nil {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

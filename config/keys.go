@@ -29,7 +29,12 @@ func gatewayObject() object[Gateway] {
 		key("pathMaps", func(g *Gateway) *[]PathMap { return &g.PathMaps }, listOf(pathMapObject().value(), 0), "Routing by path."),
 		key("redirects", func(g *Gateway) *[]Redirect { return &g.Redirects }, listOf(redirectObject().value(), 0), "Answers that send the client elsewhere."),
 		key("rules", func(g *Gateway) *[]Rule { return &g.Rules }, listOf(ruleObject().value(), 0), "What becomes of a listener's requests."),
-		unavailable[Gateway]("rewriteSets", "Rewriting of fields and URLs."),
+		key("rewriteSets", func(g *Gateway) *[]RewriteSet { return &g.RewriteSets }, upTo(1000, listOf(rewriteSetObject().value(), 0)), "Changes to requests and responses: fields, path and query."),
+		key("rateLimits", func(g *Gateway) *[]ClientRateLimit { return &g.RateLimits }, upTo(1000, listOf(clientRateLimitObject().value(), 0)), "How many requests of a client, or of another key, pass."),
+		key("compressionPolicies", func(g *Gateway) *[]CompressionPolicy { return &g.CompressionPolicies }, upTo(1000, listOf(compressionPolicyObject().value(), 0)), "Which responses are compressed, and how."),
+		key("caches", func(g *Gateway) *[]Cache { return &g.Caches }, upTo(1000, listOf(cacheObject().value(), 0)), "Memory for responses that several requests may have (RFC 9111)."),
+		key("authentications", func(g *Gateway) *[]Authentication { return &g.Authentications }, upTo(1000, listOf(authenticationObject().value(), 0)), "Who may send requests, and how they prove it."),
+		key("corsPolicies", func(g *Gateway) *[]CORSPolicy { return &g.CORSPolicies }, upTo(1000, listOf(corsPolicyObject().value(), 0)), "Which pages of other origins may use a site."),
 		key("wafPolicies", func(g *Gateway) *[]WAFPolicy { return &g.WAFPolicies }, upTo(1000, listOf(wafPolicyObject().value(), 0)), "Web application firewall policies."),
 		key("wafPolicy", func(g *Gateway) *string { return &g.WAFPolicy }, reference(), "The firewall policy of every request that no listener and no path rule has one for."),
 		key("geo", func(g *Gateway) *Geo { return &g.Geo }, geoObject().value(), "The database of places of addresses.").or("{}"),
@@ -93,9 +98,11 @@ func limitsObject() object[Limits] {
 		key("connections", func(l *Limits) *int { return &l.Connections }, integer(0, 1<<24), "Client connections in all; 0: half of the limit of descriptors less 128.").or("0"),
 		key("connectionsPerClient", func(l *Limits) *int { return &l.ConnectionsPerClient }, integer(0, 1<<24), "Client connections from one address, trusted proxies exempt; 0: no limit.").or("1000"),
 		key("responseHeadBytes", func(l *Limits) *int { return &l.ResponseHeadBytes }, size(1<<10, 64<<10), "Size of a backend's response head; over: 502.").or("64KiB"),
-		key("heldBytes", func(l *Limits) *int { return &l.HeldBytes }, size(8<<20, 1<<36), "Memory for bodies that the firewall holds until it has judged them, of all requests together; over: 503, in detection: not inspected.").or("256MiB"),
+		key("heldBytes", func(l *Limits) *int { return &l.HeldBytes }, size(8<<20, 1<<36), "Memory for bodies that are held, by the firewall until it has judged them, by buffering or for mirrors, of all requests together; over: 503, in detection: not inspected.").or("256MiB"),
 		key("heldBytesPerClient", func(l *Limits) *int { return &l.HeldBytesPerClient }, size(8<<20, 1<<36), "How much of it the requests of one address may take, trusted proxies exempt; heldBytes: all; over: the same.").or("32MiB"),
-		unavailable[Limits]("maxBodySize", "Size of a request body."),
+		key("compressionCPU", func(l *Limits) *int { return &l.CompressionCPU }, percent(1), "Share of the time of all processors that compression may take; over: responses go out as they are. 100%: no limit.").or("50%"),
+		key("compressionBytes", func(l *Limits) *int { return &l.CompressionBytes }, size(8<<20, 1<<36), "Memory of the encoders in use; over: responses go out as they are.").or("64MiB"),
+		key("maxBodySize", func(l *Limits) *int { return &l.MaxBodySize }, bodySize(), "Size of a request body, where neither the listener nor the backend settings have a bound; 0: none; over: 413.").or("0"),
 	}}
 }
 
@@ -103,26 +110,32 @@ func listenerObject() object[Listener] {
 	protocol := oneOf(
 		choice[ListenerProtocol]{word: "http", v: ListenerHTTP},
 		choice[ListenerProtocol]{word: "https", v: ListenerHTTPS},
-		choice[ListenerProtocol]{word: "tcp", reserved: true},
-		choice[ListenerProtocol]{word: "tls", reserved: true},
+		choice[ListenerProtocol]{word: "tcp", v: ListenerL4TCP},
+		choice[ListenerProtocol]{word: "tls", v: ListenerL4TLS},
 	)
+	clientAuth := key("clientAuth", func(t *ListenerTLS) *ClientAuth { return &t.ClientAuth }, clientAuthObject().value(), "Certificates of clients (mutual TLS).").or("{}")
 	slash := oneOf(choice[EncodedSlash]{word: "reject", v: EncodedSlashReject}, choice[EncodedSlash]{word: "keep", v: EncodedSlashKeep})
 	slashes := oneOf(choice[DuplicateSlashes]{word: "merge", v: DuplicateSlashesMerge}, choice[DuplicateSlashes]{word: "keep", v: DuplicateSlashesKeep})
 	return object[Listener]{at: func(l *Listener, p Pos) { l.Pos = p }, fields: []field[Listener]{
 		key("name", func(l *Listener) *string { return &l.Name }, name(), "What rules and redirects call it.").required(),
 		key("address", func(l *Listener) *netip.AddrPort { return &l.Address }, listenAddress(), "host:port with an IP address, :port or a port for all addresses.").required(),
-		key("protocol", func(l *Listener) *ListenerProtocol { return &l.Protocol }, protocol, "http or https.").or("http"),
+		key("protocol", func(l *Listener) *ListenerProtocol { return &l.Protocol }, protocol, "http or https; tcp or tls carry bytes and know no requests (layer 4).").or("http"),
 		key("hostNames", func(l *Listener) *[]string { return &l.HostNames }, listOf(hostNameValue(), 0), "Names it serves, with the wildcards * and ?; none: any host."),
-		key("http2", func(l *Listener) *bool { return &l.HTTP2 }, boolean(), "Offer HTTP/2. In this version a warning: only HTTP/1.1 is offered.").or("false"),
-		http3Field(),
-		key("tls", func(l *Listener) *ListenerTLS { return &l.TLS }, listenerTLSObject().value(), "TLS offload, on https listeners."),
+		key("http2", func(l *Listener) *bool { return &l.HTTP2 }, boolean(), "Offer HTTP/2 beside HTTP/1.1: on https by ALPN; on http to clients that begin with it (h2c by prior knowledge).").or("false"),
+		key("http3", func(l *Listener) *bool { return &l.HTTP3 }, boolean(), "Offer HTTP/3 beside the others, on https: the same port on UDP.").or("false"),
+		key("http3EarlyData", func(l *Listener) *bool { return &l.HTTP3EarlyData }, boolean(), "Take HTTP/3 requests of clients that come back before the end of the handshake (0-RTT): they may be replays.").or("false"),
+		key("tls", func(l *Listener) *ListenerTLS { return &l.TLS }, listenerTLSObject(servedCertificateObject(), clientAuth, acmeField(), staplingField(), ticketKeysField()).value(), "TLS offload, on https and tls listeners."),
 		key("errorPages", func(l *Listener) *map[int]string { return &l.ErrorPages }, errorPages(), "Files served for errors that the gateway itself answers, by status."),
 		key("accessRules", func(l *Listener) *[]AccessRule { return &l.AccessRules }, listOf(accessRuleObject().value(), 0), "Allow or deny by client address; the first match by priority decides, none allows."),
 		inline("proxyProtocol", proxyProtocolObject(), "The PROXY protocol, v1 and v2."),
 		key("encodedSlash", func(l *Listener) *EncodedSlash { return &l.EncodedSlash }, slash, "What becomes of %2F in a path: reject (400) or keep.").or("reject"),
 		key("duplicateSlashes", func(l *Listener) *DuplicateSlashes { return &l.DuplicateSlashes }, slashes, "What becomes of // in a path: merge or keep.").or("merge"),
 		key("wafPolicy", func(l *Listener) *string { return &l.WAFPolicy }, reference(), "The firewall policy of its requests; none: the gateway's."),
-		unavailable[Listener]("maxBodySize", "Size of a request body."),
+		key("authentication", func(l *Listener) *string { return &l.Authentication }, reference(), "What its clients must show; none: nothing."),
+		key("corsPolicy", func(l *Listener) *string { return &l.CORSPolicy }, reference(), "Which pages of other origins may use it; none: the backend says."),
+		key("compression", func(l *Listener) *string { return &l.Compression }, reference(), "The compression policy of its responses; none, or off: they are not compressed."),
+		key("rateLimits", func(l *Listener) *[]string { return &l.RateLimits }, rateLimitNames(), "Names of limits on all of its requests."),
+		key("maxBodySize", func(l *Listener) *int { return &l.MaxBodySize }, bodySize(), "Size of a request body, where the backend settings have no bound; 0: that of limits; over: 413.").or("0"),
 	}}
 }
 
@@ -132,12 +145,13 @@ func proxyProtocolObject() object[Listener] {
 	}}
 }
 
-func listenerTLSObject() object[ListenerTLS] {
-	return object[ListenerTLS]{fields: []field[ListenerTLS]{
-		key("certificates", func(t *ListenerTLS) *[]Certificate { return &t.Certificates }, listOf(certificateObject().value(), 0), "Certificates, chosen by the client's server name; the first is the default."),
+// listenerTLSObject describes TLS of a listener, and what only some listeners
+// have.
+func listenerTLSObject(certificate object[Certificate], more ...field[ListenerTLS]) object[ListenerTLS] {
+	return object[ListenerTLS]{fields: append([]field[ListenerTLS]{
+		key("certificates", func(t *ListenerTLS) *[]Certificate { return &t.Certificates }, listOf(certificate.value(), 0), "Certificates, chosen by the client's server name; the first is the default."),
 		key("policy", func(t *ListenerTLS) *TLSPolicy { return &t.Policy }, tlsPolicy(), "A predefined Azure policy by name, or a custom one.").or(defaultPolicy),
-		clientAuthField(),
-	}}
+	}, more...)}
 }
 
 func certificateObject() object[Certificate] {
@@ -158,17 +172,14 @@ func accessRuleObject() object[AccessRule] {
 }
 
 func poolObject() object[BackendPool] {
-	balance := oneOf(
-		choice[Balance]{word: "roundRobin", v: RoundRobin},
-		choice[Balance]{word: "leastRequests", v: LeastRequests},
-		choice[Balance]{word: "p2c", reserved: true},
-		choice[Balance]{word: "ewma", reserved: true},
-		choice[Balance]{word: "hash", reserved: true},
-	)
 	return object[BackendPool]{at: func(b *BackendPool, p Pos) { b.Pos = p }, fields: []field[BackendPool]{
 		key("name", func(b *BackendPool) *string { return &b.Name }, name(), "What rules and path maps call it.").required(),
 		key("targets", func(b *BackendPool) *[]Target { return &b.Targets }, listOf(target(), 0), "The backends; an empty pool answers 502."),
-		key("balance", func(b *BackendPool) *Balance { return &b.Balance }, balance, "roundRobin (weighted and smooth) or leastRequests (fewest in flight for its weight).").or("roundRobin"),
+		key("balance", func(b *BackendPool) *Balance { return &b.Balance }, balanceValue(), "How a member is picked: roundRobin (weighted and smooth), leastRequests (fewest in flight for its weight), p2c (of two by chance, the one with fewer in flight for its weight), ewma (of two by chance, the one that will be done first, by its response times and what it has in flight) or hash (the same member for the same key).").or("roundRobin"),
+		key("hash", func(b *BackendPool) *HashKey { return &b.Hash }, hashObject().value(), "What balance: hash goes by.").or("{}"),
+		key("slowStart", func(b *BackendPool) *time.Duration { return &b.SlowStart }, duration(0, time.Hour), "How long the weight of a member takes to rise, from a tenth, when it is added or comes back from ill health, ejection or a drain; 0s: it counts at once.").or("0s"),
+		key("minHealthy", func(b *BackendPool) *int { return &b.MinHealthy }, percent(0), "Share of the targets of a priority that must be healthy for them to serve alone; below it the next priority serves as well. 0%: one is enough.").or("0%"),
+		key("panicThreshold", func(b *BackendPool) *int { return &b.PanicThreshold }, percent(0), "Share of members below which probes and ejections are not believed: all are used. 0%: never.").or("0%"),
 		key("resolve", func(b *BackendPool) *time.Duration { return &b.Resolve }, duration(100*time.Millisecond, day), "How often host names are looked up again.").or("30s"),
 	}}
 }
@@ -177,15 +188,21 @@ func settingsObject() object[BackendSettings] {
 	protocol := oneOf(
 		choice[BackendProtocol]{word: "http", v: BackendHTTP},
 		choice[BackendProtocol]{word: "https", v: BackendHTTPS},
-		choice[BackendProtocol]{word: "h2", reserved: true},
-		choice[BackendProtocol]{word: "h2c", reserved: true},
+		choice[BackendProtocol]{word: "tcp", v: BackendL4TCP},
+		choice[BackendProtocol]{word: "tls", v: BackendL4TLS},
+		choice[BackendProtocol]{word: "h2", reserved: true, instead: "https with http2: true"},
+		choice[BackendProtocol]{word: "h2c", reserved: true, instead: "http with http2: true"},
 	)
 	return object[BackendSettings]{at: func(b *BackendSettings, p Pos) { b.Pos = p }, fields: []field[BackendSettings]{
 		key("name", func(b *BackendSettings) *string { return &b.Name }, name(), "What rules and path maps call them.").required(),
-		key("protocol", func(b *BackendSettings) *BackendProtocol { return &b.Protocol }, protocol, "http or https.").or("http"),
-		key("port", func(b *BackendSettings) *int { return &b.Port }, integer(1, 65535), "Port of targets that name none; default 80, or 443 for https."),
+		key("protocol", func(b *BackendSettings) *BackendProtocol { return &b.Protocol }, protocol, "http or https; tcp or tls for listeners of layer 4.").or("http"),
+		key("http2", func(b *BackendSettings) *bool { return &b.HTTP2 }, boolean(), "Speak HTTP/2 to backends: on https with those that agree to it (ALPN), on http with all of them (prior knowledge).").or("false"),
+		key("grpcWeb", func(b *BackendSettings) *bool { return &b.GRPCWeb }, boolean(), "Make gRPC of gRPC-Web, which is what browsers speak; with http2 only.").or("false"),
+		key("port", func(b *BackendSettings) *int { return &b.Port }, integer(1, 65535), "Port of targets that name none; default 80, or 443 for https; with tcp and tls there is none."),
 		key("requestTimeout", func(b *BackendSettings) *time.Duration { return &b.RequestTimeout }, duration(time.Millisecond, day), "Until the response head, and between two pieces of its body; over: 504.").or("20s"),
 		key("connectTimeout", func(b *BackendSettings) *time.Duration { return &b.ConnectTimeout }, duration(time.Millisecond, 10*time.Minute), "Until a connection stands, TLS included.").or("5s"),
+		key("idleTimeout", func(b *BackendSettings) *time.Duration { return &b.IdleTimeout }, duration(time.Second, day), "How long both sides of a connection may be silent; with tcp and tls only.").or("4m"),
+		key("proxyProtocol", func(b *BackendSettings) *ProxyProtocol { return &b.ProxyProtocol }, proxyProtocolVersion(), "Tell backends who the client is, by a PROXY header before its bytes, and before TLS: v1, v2 or off; with tcp and tls only.").or("off"),
 		key("affinity", func(b *BackendSettings) *Affinity { return &b.Affinity }, affinityObject().value(), "Pins a client to a member by cookie.").or("{}"),
 		key("drain", func(b *BackendSettings) *time.Duration { return &b.Drain }, duration(0, time.Hour), "How long requests in flight to a removed or drained member may go on.").or("30s"),
 		key("hostName", func(b *BackendSettings) *string { return &b.HostName }, emptyOr(backendHost()), "Host sent to the backend; empty: the client's."),
@@ -193,9 +210,16 @@ func settingsObject() object[BackendSettings] {
 		key("pathOverride", func(b *BackendSettings) *string { return &b.PathOverride }, emptyOr(absolutePath()), "Replaces the part of the path that the path rule matched; with a rule that has no path map it is put in front."),
 		key("probe", func(b *BackendSettings) *string { return &b.Probe }, reference(), "A probe's name; off: none; empty: the default probe."),
 		key("retries", func(b *BackendSettings) *Retries { return &b.Retries }, retriesObject().value(), "When a request may be sent again to another member.").or("{}"),
-		key("maxConnections", func(b *BackendSettings) *int { return &b.MaxConnections }, integer(0, 1<<24), "Connections per member; 0: no limit.").or("0"),
+		key("maxConnections", func(b *BackendSettings) *int { return &b.MaxConnections }, integer(0, 1<<24), "Connections, which are requests in flight, per member; over: another member, else the queue, else 503. 0: no limit.").or("0"),
+		key("maxRequests", func(b *BackendSettings) *int { return &b.MaxRequests }, integer(0, 1<<24), "Requests in flight to all members of a pool together; over: the queue, else 503. 0: no limit.").or("0"),
+		key("adaptive", func(b *BackendSettings) *Adaptive { return &b.Adaptive }, adaptiveObject().value(), "A limit of requests in flight per member that follows its response times.").or("{}"),
+		key("queue", func(b *BackendSettings) *Queue { return &b.Queue }, queueObject().value(), "Where requests wait while all members are at their limit.").or("{}"),
+		key("hedge", func(b *BackendSettings) *Hedge { return &b.Hedge }, hedgeObject().value(), "Asks a second member when the first takes long.").or("{}"),
+		key("maxBodySize", func(b *BackendSettings) *int { return &b.MaxBodySize }, bodySize(), "Size of a request body; 0: the bound of the listener, or of limits; over: 413.").or("0"),
+		key("requestBuffering", func(b *BackendSettings) *BodyBuffering { return &b.RequestBuffering }, bufferingObject().value(), "Hold a request's body before a member is asked; without it, bodies stream."),
+		key("responseBuffering", func(b *BackendSettings) *BodyBuffering { return &b.ResponseBuffering }, bufferingObject().value(), "Take a response from the member as fast as it sends it; without it, at the client's pace."),
 		key("tls", func(b *BackendSettings) *BackendTLS { return &b.TLS }, backendTLSObject().value(), "Verification of https backends.").or("{}"),
-		key("ejection", func(b *BackendSettings) *Ejection { return &b.Ejection }, ejectionObject().value(), "Takes a member out after consecutive connect failures.").or("{}"),
+		key("ejection", func(b *BackendSettings) *Ejection { return &b.Ejection }, ejectionObject().value(), "Takes a member out after consecutive failures of requests.").or("{}"),
 	}}
 }
 
@@ -211,13 +235,17 @@ func backendTLSObject() object[BackendTLS] {
 		key("caFile", func(t *BackendTLS) *string { return &t.CAFile }, file(), "PEM file of the roots to trust; empty: the system's."),
 		key("serverName", func(t *BackendTLS) *string { return &t.ServerName }, emptyOr(dnsNameValue()), "Name sent (SNI) and verified; empty: hostName, else the target's name, else the client's Host."),
 		key("verify", func(t *BackendTLS) *bool { return &t.Verify }, boolean(), "Whether the backend's certificate is verified.").or("true"),
+		key("clientCertificate", func(t *BackendTLS) *Certificate { return &t.ClientCertificate }, certificateObject().value(), "The gateway's own certificate for backends, and probes, that ask for one."),
 	}}
 }
 
 func ejectionObject() object[Ejection] {
 	return object[Ejection]{fields: []field[Ejection]{
 		key("connectFailures", func(e *Ejection) *int { return &e.ConnectFailures }, integer(0, 1000), "Consecutive connect failures that take a member out; 0: off.").or("5"),
-		key("time", func(e *Ejection) *time.Duration { return &e.Time }, duration(10*time.Millisecond, day), "How long it stays out.").or("10s"),
+		key("serverErrors", func(e *Ejection) *int { return &e.ServerErrors }, integer(0, 1000), "Consecutive requests that take a member out because it answered them 5xx, not in time, or closed the connection instead; 0: off.").or("0"),
+		key("time", func(e *Ejection) *time.Duration { return &e.Time }, duration(10*time.Millisecond, day), "How long it stays out the first time.").or("10s"),
+		key("maxTime", func(e *Ejection) *time.Duration { return &e.MaxTime }, duration(10*time.Millisecond, day), "How long it stays out at most: each ejection in a row is twice as long as the one before.").or("1m"),
+		key("maxShare", func(e *Ejection) *int { return &e.MaxShare }, percent(1), "How many of a pool's members may be out at once, though one always may.").or("100%"),
 	}}
 }
 
@@ -226,12 +254,14 @@ func probeObject() object[Probe] {
 		choice[ProbeProtocol]{word: "http", v: ProbeHTTP},
 		choice[ProbeProtocol]{word: "https", v: ProbeHTTPS},
 		choice[ProbeProtocol]{word: "tcp", v: ProbeTCP},
+		choice[ProbeProtocol]{word: "grpc", v: ProbeGRPC},
 	)
 	return object[Probe]{at: func(b *Probe, p Pos) { b.Pos = p }, fields: []field[Probe]{
 		key("name", func(b *Probe) *string { return &b.Name }, name(), "What backend settings call it; not off.").required(),
-		key("protocol", func(b *Probe) *ProbeProtocol { return &b.Protocol }, protocol, "http, https or tcp; that of the settings, or tcp.").or("http"),
+		key("protocol", func(b *Probe) *ProbeProtocol { return &b.Protocol }, protocol, "http, https, tcp or grpc; that of the settings, or one of the last two.").or("http"),
 		key("host", func(b *Probe) *string { return &b.Host }, emptyOr(backendHost()), "Host field and server name; empty: the settings' host name, else the target's."),
 		key("path", func(b *Probe) *string { return &b.Path }, probePath(), "What is asked for.").or("/"),
+		key("service", func(b *Probe) *string { return &b.Service }, emptyOr(grpcService()), "The service that a grpc probe asks about; empty: the whole server."),
 		key("port", func(b *Probe) *int { return &b.Port }, integer(1, 65535), "Port to ask; default: the member's."),
 		key("interval", func(b *Probe) *time.Duration { return &b.Interval }, duration(10*time.Millisecond, day), "Time between two probes of a member.").or("30s"),
 		key("timeout", func(b *Probe) *time.Duration { return &b.Timeout }, duration(time.Millisecond, day), "How long an answer may take.").or("30s"),
@@ -250,10 +280,12 @@ func matchObject() object[ProbeMatch] {
 }
 
 func pathMapObject() object[PathMap] {
+	order := oneOf(choice[PathOrder]{word: "listed", v: OrderListed}, choice[PathOrder]{word: "specific", v: OrderSpecific})
 	return object[PathMap]{at: func(m *PathMap, p Pos) { m.Pos = p }, fields: []field[PathMap]{
 		key("name", func(m *PathMap) *string { return &m.Name }, name(), "What rules call it.").required(),
+		key("order", func(m *PathMap) *PathOrder { return &m.Order }, order, "Which path rule takes a request that several match: the first as listed, or the most specific.").or("listed"),
 		key("default", func(m *PathMap) *Action { return &m.Default }, defaultActionObject().value(), "Where a path goes that nothing matches.").required(),
-		key("paths", func(m *PathMap) *[]PathRule { return &m.Paths }, listOf(pathRuleObject().value(), 0), "Path rules, tried in this order; the first match wins."),
+		key("paths", func(m *PathMap) *[]PathRule { return &m.Paths }, listOf(pathRuleObject().value(), 0), "Path rules."),
 	}}
 }
 
@@ -264,6 +296,7 @@ func defaultActionObject() object[Action] {
 func pathRuleObject() object[PathRule] {
 	fields := []field[PathRule]{
 		key("paths", func(r *PathRule) *[]string { return &r.Paths }, listOf(pathPattern(), 1), "Paths; * at the very end stands for the rest; upper and lower case are the same.").required(),
+		key("match", func(r *PathRule) *RouteMatch { return &r.Match }, routeMatchObject().value(), "What else a request must have."),
 	}
 	fields = append(fields, pathActionFields(func(r *PathRule) *Action { return &r.Action })...)
 	return object[PathRule]{at: func(r *PathRule, p Pos) { r.Pos = p }, fields: fields}
@@ -274,8 +307,12 @@ func actionFields[T any](at func(*T) *Action) []field[T] {
 	return []field[T]{
 		key("backendPool", func(t *T) *string { return &at(t).BackendPool }, reference(), "The pool that requests go to; with backendSettings."),
 		key("backendSettings", func(t *T) *string { return &at(t).BackendSettings }, reference(), "The settings they are sent with; with backendPool."),
+		key("backendPools", func(t *T) *[]WeightedPool { return &at(t).BackendPools }, upTo(maxWeightedPools, listOf(weightedPoolObject().value(), 1)), "Pools that share the requests by weight, instead of backendPool."),
 		key("redirect", func(t *T) *string { return &at(t).Redirect }, reference(), "A redirect to answer with, instead of a pool."),
-		unavailable[T]("rewriteSet", "The rewrite set."),
+		key("mirror", func(t *T) *Mirror { return &at(t).Mirror }, mirrorObject().value(), "Where copies of the requests go, whose responses nobody gets."),
+		key("rewriteSet", func(t *T) *string { return &at(t).RewriteSet }, reference(), "What changes these requests and their responses; with backendPool."),
+		key("rateLimits", func(t *T) *[]string { return &at(t).RateLimits }, rateLimitNames(), "Names of limits on these requests, besides the listener's."),
+		key("cache", func(t *T) *string { return &at(t).Cache }, reference(), "The cache that keeps the responses; none: nothing is kept; with backendPool."),
 	}
 }
 
@@ -283,7 +320,10 @@ func actionFields[T any](at func(*T) *Action) []field[T] {
 // listener, which has the policy for both.
 func pathActionFields[T any](at func(*T) *Action) []field[T] {
 	return append(actionFields(at),
-		key("wafPolicy", func(t *T) *string { return &at(t).WAFPolicy }, reference(), "The firewall policy of these requests; none: the listener's, or the gateway's."))
+		key("wafPolicy", func(t *T) *string { return &at(t).WAFPolicy }, reference(), "The firewall policy of these requests; none: the listener's, or the gateway's."),
+		key("compression", func(t *T) *string { return &at(t).Compression }, reference(), "The compression policy of their responses; off: they are not compressed; none: the listener's."),
+		key("authentication", func(t *T) *string { return &at(t).Authentication }, reference(), "What clients must show for these requests; off: nothing; none: the listener's."),
+		key("corsPolicy", func(t *T) *string { return &at(t).CORSPolicy }, reference(), "Which pages of other origins may use this; off: the backend says; none: the listener's."))
 }
 
 func redirectObject() object[Redirect] {
@@ -292,10 +332,11 @@ func redirectObject() object[Redirect] {
 		choice[int]{word: "found", v: 302},
 		choice[int]{word: "seeOther", v: 303},
 		choice[int]{word: "temporary", v: 307},
+		choice[int]{word: "permanent308", v: 308},
 	)
 	return object[Redirect]{at: func(r *Redirect, p Pos) { r.Pos = p }, fields: []field[Redirect]{
 		key("name", func(r *Redirect) *string { return &r.Name }, name(), "What rules and path maps call it.").required(),
-		key("type", func(r *Redirect) *int { return &r.Status }, status, "permanent (301), found (302), seeOther (303) or temporary (307).").or("found"),
+		key("type", func(r *Redirect) *int { return &r.Status }, status, "permanent (301), found (302), seeOther (303), temporary (307) or permanent308 (308).").or("found"),
 		inline("target", redirectTargetObject(), "Where to: a URL, or a listener of this gateway.").required(),
 		key("includePath", func(r *Redirect) *bool { return &r.IncludePath }, boolean(), "Append the request's path.").or("true"),
 		key("includeQuery", func(r *Redirect) *bool { return &r.IncludeQuery }, boolean(), "Append the request's query.").or("true"),

@@ -45,21 +45,22 @@ func TestDefaultsOfTheSmallestConfiguration(t *testing.T) {
 		Limits: Limits{
 			HeadBytes: 32 << 10, Fields: 100, URLBytes: 8 << 10, HeadTimeout: 10 * time.Second, BodyMinRate: 500,
 			IdleTimeout: 75 * time.Second, TunnelIdleTimeout: time.Hour, WriteStall: 30 * time.Second,
-			ConnectionsPerClient: 1000, ResponseHeadBytes: 64 << 10, HeldBytes: 256 << 20, HeldBytesPerClient: 32 << 20,
+			ConnectionsPerClient: 1000, ResponseHeadBytes: 64 << 10, HeldBytes: 256 << 20, HeldBytesPerClient: 32 << 20, CompressionCPU: 50, CompressionBytes: 64 << 20,
 		},
 		Drain: 30 * time.Second,
 		Listeners: []Listener{{
 			Name: "web", Address: netip.MustParseAddrPort("[::]:8080"), Pos: Pos{5, 13},
 		}},
 		BackendPools: []BackendPool{{
-			Name: "app", Targets: []Target{{Host: "10.0.0.4", Weight: 1}}, Resolve: 30 * time.Second, Pos: Pos{2, 16},
+			Name: "app", Targets: []Target{{Host: "10.0.0.4", Weight: 1, Priority: 1}}, Resolve: 30 * time.Second, Pos: Pos{2, 16},
 		}},
 		BackendSettings: []BackendSettings{{
 			Name: "plain", Port: 80, RequestTimeout: 20 * time.Second, ConnectTimeout: 5 * time.Second, Drain: 30 * time.Second,
 			Affinity: Affinity{Cookie: "ApplicationGatewayAffinity"},
-			Retries:  Retries{OnConnectFailure: true, Attempts: 1},
+			Retries:  Retries{OnConnectFailure: true, OnStatus: []int{}, Attempts: 1, Budget: 20},
 			TLS:      BackendTLS{Verify: true},
-			Ejection: Ejection{ConnectFailures: 5, Time: 10 * time.Second}, Pos: Pos{3, 19},
+			Adaptive: Adaptive{Min: 5, Tolerance: 200},
+			Queue:    Queue{Timeout: 5 * time.Second}, Ejection: Ejection{ConnectFailures: 5, Time: 10 * time.Second, MaxTime: time.Minute, MaxShare: 100}, Pos: Pos{3, 19},
 		}},
 		Rules: []Rule{{
 			Name: "web", Listener: "web", Action: Action{BackendPool: "app", BackendSettings: "plain"}, Pos: Pos{6, 9},
@@ -103,7 +104,7 @@ listeners:
     tls:
       certificates: [{certFile: certs/shop.crt, keyFile: /keys/shop.key}]
       policy: {minVersion: TLSv1_2, maxVersion: 1.3, cipherSuites: [ECDHE-ECDSA-AES128-GCM-SHA256]}
-      clientAuth: {mode: off, caFile: ""}
+      clientAuth: {mode: strict, caFile: certs/clients.pem, crlFile: certs/clients.crl, verifyIssuerDN: true, forward: rfc9440}
     errorPages: {503: down.html}
     accessRules:
       - {name: scanner, priority: 100, action: deny, source: [198.51.100.0/24]}
@@ -116,11 +117,15 @@ backendPools:
   - name: shop
     targets:
       - "10.0.0.5:8081"
-      - {address: App.Internal, weight: 3}
+      - {address: App.Internal, weight: 3, priority: 2}
       - unix:app.sock
       - "[2001:db8::1]:81"
       - 2001:db8::2
-    balance: leastRequests
+    balance: hash
+    hash: {on: "header:X-User", balanceFactor: 125}
+    slowStart: 1m
+    minHealthy: 50%
+    panicThreshold: 30%
     resolve: 5s
 backendSettings:
   - name: secure
@@ -132,10 +137,14 @@ backendSettings:
     hostName: shop.internal:444
     pathOverride: /v2/
     probe: home
-    retries: {on: [timeout], attempts: 3}
+    retries: {on: [timeout, reset], onStatus: [503], attempts: 3, budget: 40%, perTryTimeout: 1s, backoff: 2s}
     maxConnections: 10
-    tls: {caFile: ca.pem, serverName: shop.internal, verify: false}
-    ejection: {connectFailures: 0, time: 1s}
+    maxRequests: 20
+    adaptive: {max: 50, min: 2, tolerance: 150}
+    hedge: {after: 100ms}
+    queue: {length: 30, timeout: 40s}
+    tls: {caFile: ca.pem, serverName: shop.internal, verify: false, clientCertificate: {certFile: certs/self.crt, keyFile: /keys/self.key}}
+    ejection: {connectFailures: 0, serverErrors: 7, time: 1s, maxTime: 1h, maxShare: 50%}
   - {name: unprobed, port: 8000, pickHostFromBackend: true, probe: off}
 probes:
   - name: home
@@ -174,7 +183,7 @@ func TestEveryKeyLandsInItsField(t *testing.T) {
 		Logs:    Logs{Access: AccessLog{Output: "/etc/appgw/log/access.log", Format: AccessOff}, WAF: WAFLog{Output: "stdout"}},
 		Limits: Limits{
 			HeadBytes: 16000, Fields: 50, URLBytes: 4096, HeadTimeout: 5 * time.Second, IdleTimeout: 90 * time.Second,
-			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 48 << 10, HeldBytes: 64 << 20, HeldBytesPerClient: 8 << 20,
+			WriteStall: 10 * time.Second, Connections: 5000, ResponseHeadBytes: 48 << 10, HeldBytes: 64 << 20, HeldBytesPerClient: 8 << 20, CompressionCPU: 50, CompressionBytes: 64 << 20,
 		},
 		TrustedProxies:     prefixes("10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"),
 		ForwardedFor:       ForwardedForAzure,
@@ -219,6 +228,7 @@ func wantListeners() []Listener {
 		TLS: ListenerTLS{
 			Certificates: []Certificate{{CertFile: "/etc/appgw/certs/shop.crt", KeyFile: "/keys/shop.key"}},
 			Policy:       TLSPolicy{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}},
+			Staple:       true, ClientAuth: ClientAuth{Mode: ClientAuthStrict, CAFile: "/etc/appgw/certs/clients.pem", CRLFile: "/etc/appgw/certs/clients.crl", VerifyIssuerDN: true, Forward: ForwardRFC9440},
 		},
 		ErrorPages: map[int]string{503: "/etc/appgw/down.html"},
 		AccessRules: []AccessRule{
@@ -231,10 +241,11 @@ func wantListeners() []Listener {
 
 func wantPools() []BackendPool {
 	return []BackendPool{{
-		Name: "shop", Balance: LeastRequests, Resolve: 5 * time.Second,
+		Name: "shop", Balance: Hash, Hash: HashKey{On: HashHeader, Name: "X-User", BalanceFactor: 125},
+		SlowStart: time.Minute, MinHealthy: 50, PanicThreshold: 30, Resolve: 5 * time.Second,
 		Targets: []Target{
-			{Host: "10.0.0.5", Port: 8081, Weight: 1}, {Host: "app.internal", Weight: 3}, {Unix: "/etc/appgw/app.sock", Weight: 1},
-			{Host: "2001:db8::1", Port: 81, Weight: 1}, {Host: "2001:db8::2", Weight: 1},
+			{Host: "10.0.0.5", Port: 8081, Weight: 1, Priority: 1}, {Host: "app.internal", Weight: 3, Priority: 2}, {Unix: "/etc/appgw/app.sock", Weight: 1, Priority: 1},
+			{Host: "2001:db8::1", Port: 81, Weight: 1, Priority: 1}, {Host: "2001:db8::2", Weight: 1, Priority: 1},
 		},
 	}}
 }
@@ -243,13 +254,13 @@ func wantSettings() []BackendSettings {
 	return []BackendSettings{{
 		Name: "secure", Protocol: BackendHTTPS, Port: 443, RequestTimeout: 1500 * time.Millisecond, ConnectTimeout: time.Second,
 		Affinity: Affinity{Enabled: true, Cookie: "sticky"}, HostName: "shop.internal:444", PathOverride: "/v2/", Probe: "home",
-		Retries: Retries{OnTimeout: true, Attempts: 3}, MaxConnections: 10,
-		TLS: BackendTLS{CAFile: "/etc/appgw/ca.pem", ServerName: "shop.internal"}, Ejection: Ejection{Time: time.Second},
+		Retries: Retries{OnTimeout: true, OnReset: true, OnStatus: []int{503}, PerTry: time.Second, Backoff: 2 * time.Second, Attempts: 3, Budget: 40}, MaxConnections: 10, MaxRequests: 20, Adaptive: Adaptive{Max: 50, Min: 2, Tolerance: 150}, Hedge: Hedge{After: 100 * time.Millisecond}, Queue: Queue{Length: 30, Timeout: 40 * time.Second},
+		TLS: BackendTLS{CAFile: "/etc/appgw/ca.pem", ServerName: "shop.internal", ClientCertificate: Certificate{CertFile: "/etc/appgw/certs/self.crt", KeyFile: "/keys/self.key"}}, Ejection: Ejection{ServerErrors: 7, Time: time.Second, MaxTime: time.Hour, MaxShare: 50},
 	}, {
 		Name: "unprobed", Port: 8000, RequestTimeout: 20 * time.Second, ConnectTimeout: 5 * time.Second, Drain: 30 * time.Second,
 		Affinity: Affinity{Cookie: "ApplicationGatewayAffinity"}, PickHostFromBackend: true, Probe: "off",
-		Retries: Retries{OnConnectFailure: true, Attempts: 1}, TLS: BackendTLS{Verify: true},
-		Ejection: Ejection{ConnectFailures: 5, Time: 10 * time.Second},
+		Retries: Retries{OnConnectFailure: true, OnStatus: []int{}, Attempts: 1, Budget: 20}, TLS: BackendTLS{Verify: true},
+		Adaptive: Adaptive{Min: 5, Tolerance: 200}, Queue: Queue{Timeout: 5 * time.Second}, Ejection: Ejection{ConnectFailures: 5, Time: 10 * time.Second, MaxTime: time.Minute, MaxShare: 100},
 	}}
 }
 

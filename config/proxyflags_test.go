@@ -124,7 +124,7 @@ func TestSimpleProxyIsAGateway(t *testing.T) {
 		t.Fatalf("errors %v, warnings %v", err, warnings)
 	}
 	l := g.Listeners[0]
-	if l.EncodedSlash != EncodedSlashKeep || l.Protocol != ListenerHTTPS || l.TLS.Certificates[0] != (Certificate{"c", "k"}) || l.TLS.Policy.MinVersion != tls.VersionTLS12 {
+	if l.EncodedSlash != EncodedSlashKeep || l.Protocol != ListenerHTTPS || l.TLS.Certificates[0] != (Certificate{CertFile: "c", KeyFile: "k"}) || l.TLS.Policy.MinVersion != tls.VersionTLS12 {
 		t.Errorf("listener %+v", l)
 	}
 	app := g.BackendSettings[0]
@@ -137,7 +137,7 @@ func TestSimpleProxyIsAGateway(t *testing.T) {
 	if p := g.Probes[1]; app.Probe != p.Name || p.Protocol != ProbeHTTPS || p.Path != "/" || p.StartUnhealthy {
 		t.Errorf("probe %+v", p)
 	}
-	if want := (Target{Host: "app.internal", Port: 8444, Weight: 1}); g.BackendPools[0].Targets[0] != want {
+	if want := (Target{Host: "app.internal", Port: 8444, Weight: 1, Priority: 1}); g.BackendPools[0].Targets[0] != want {
 		t.Errorf("target %+v", g.BackendPools[0].Targets[0])
 	}
 }

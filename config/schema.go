@@ -19,6 +19,11 @@ func TrafficManagerSchema() []byte {
 	return document(trafficManagerObject().schema(), "trafficmgr.yaml", "The configuration of Gatehouse's DNS traffic director.")
 }
 
+// LoadBalancerSchema is [Schema] of l4lb's configuration.
+func LoadBalancerSchema() []byte {
+	return document(loadBalancerObject().schema(), "l4lb.yaml", "The configuration of Gatehouse's TCP and UDP load balancer.")
+}
+
 func document(s schema, title, description string) []byte {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = title

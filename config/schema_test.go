@@ -177,13 +177,15 @@ func jsonValue(v any) any {
 		return out
 	case int:
 		return float64(v)
+	case uint64:
+		return float64(v)
 	}
 	return v
 }
 
 func TestSchemaAcceptsWhatTheDecoderAccepts(t *testing.T) {
 	s := loadSchema(t)
-	for _, text := range []string{web, everything, everyFirewallKey, web + firewalls} {
+	for _, text := range []string{web, everything, everyFirewallKey, everyRewriteKey, everyMatchKey, web + firewalls} {
 		if wrong := validate(s, asJSON(t, text), ""); wrong != "" {
 			t.Error(wrong)
 		}
@@ -194,9 +196,9 @@ func TestSchemaAcceptsWhatTheDecoderAccepts(t *testing.T) {
 func TestSchemaRefusesBadValues(t *testing.T) {
 	for _, text := range []string{
 		"listenners: []", "limits: {fields: 0}", "limits: {fields: '5'}", "limits: {headTimeout: 30}", "limits: {headBytes: 1TiB}",
-		"logs: {access: {format: xml}}", "listeners: [{name: a}]", "listeners: [{name: a, address: 1, http3: true}]", "errorPages: {200: a}",
-		"listeners: [{name: a, address: 1, protocol: tcp}]", "rewriteSets: []", "wafPolicies: [{name: a, mode: blocking}]", "wafPolicies: [{name: a, verifySample: 1}]", "wafPolicies: [{name: a, ruleSet: {allowedMethods: [get]}}]", "backendPools: [{name: a, targets: [{weight: 1}]}]",
-		"backendPools: [{name: a, balance: p2c}]", "pathMaps: [{name: a, default: {}, paths: [{paths: [/*.jpg]}]}]", "rules: [{name: a, listener: b, priority: 20001}]",
+		"logs: {access: {format: xml}}", "listeners: [{name: a}]", "listeners: [{name: a, address: 1, http3: 3}]", "errorPages: {200: a}",
+		"listeners: [{name: a, address: 1, protocol: udp}]", "rewriteSets: [{name: a, rules: []}]", "wafPolicies: [{name: a, mode: blocking}]", "wafPolicies: [{name: a, verifySample: 1}]", "wafPolicies: [{name: a, ruleSet: {allowedMethods: [get]}}]", "backendPools: [{name: a, targets: [{weight: 1}]}]",
+		"backendPools: [{name: a, balance: p3c}]", "pathMaps: [{name: a, default: {}, paths: [{paths: [/*.jpg]}]}]", "rules: [{name: a, listener: b, priority: 20001}]",
 	} {
 		if validate(loadSchema(t), asJSON(t, text), "") == "" {
 			t.Errorf("%s: accepted", text)

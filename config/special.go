@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	yaml "go.yaml.in/yaml/v4"
 )
@@ -103,6 +104,24 @@ func hostNameValue() value[string] { return textThat(schema{"maxLength": 254}, h
 
 func dnsNameValue() value[string] { return textThat(schema{"maxLength": 254}, dnsName) }
 
+// grpcService is a full name of gRPC's: a package and a service.
+func grpcService() value[string] {
+	return textThat(schema{"maxLength": 255, "pattern": `^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`}, func(s string) (string, error) {
+		for part := range strings.SplitSeq(s, ".") {
+			if part == "" || strings.Trim(part, identifier) != "" || '0' <= part[0] && part[0] <= '9' {
+				return "", fmt.Errorf("must be a package and a service, such as helloworld.Greeter, not %s", quote(s))
+			}
+		}
+		if len(s) > 255 {
+			return "", fmt.Errorf("has %d characters, more than 255", len(s))
+		}
+		return s, nil
+	})
+}
+
+// identifier are the characters of names in Protocol Buffers.
+const identifier = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+
 // backendHost is a Host field: a name or address, with or without a port.
 func backendHost() value[string] {
 	return textThat(schema{"maxLength": 260}, func(s string) (string, error) {
@@ -130,61 +149,64 @@ func backendHost() value[string] {
 
 // cookieName is a token (RFC 6265 4.1.1).
 func cookieName() value[string] {
-	const extra = "!#$%&'*+-.^_`|~"
 	return textThat(schema{"minLength": 1, "maxLength": 64}, func(s string) (string, error) {
-		for _, r := range s {
-			if !isAlnum(r) && !strings.ContainsRune(extra, r) {
-				return "", fmt.Errorf("a cookie's name has letters, digits and %s, not %q", extra, r)
-			}
-		}
-		if s == "" || len(s) > 64 {
-			return "", errors.New("a cookie's name has 1 to 64 characters")
-		}
-		return s, nil
+		return s, checkToken("a cookie's name", s)
 	})
 }
 
 // retriesObject reads on, a list of words, into one boolean for each.
 func retriesObject() object[Retries] {
-	word := oneOf(choice[string]{word: "connectFailure", v: "connectFailure"}, choice[string]{word: "timeout", v: "timeout"})
+	word := oneOf(choice[string]{word: "connectFailure", v: "connectFailure"}, choice[string]{word: "timeout", v: "timeout"}, choice[string]{word: "reset", v: "reset"})
 	list := listOf(word, 0)
 	on := field[Retries]{
 		name:   "on",
-		doc:    "What may be retried: connectFailure, timeout (idempotent requests whose body is still held). An empty list: nothing.",
+		doc:    "What may be retried: connectFailure, and of idempotent requests whose body is still held timeout (no response head in time) and reset (the connection was closed before a response). An empty list: nothing.",
 		schema: list.schema,
 		read: func(c cursor, into *Retries) {
 			words, _ := list.read(c)
 			for _, w := range words {
 				into.OnConnectFailure = into.OnConnectFailure || w == "connectFailure"
 				into.OnTimeout = into.OnTimeout || w == "timeout"
+				into.OnReset = into.OnReset || w == "reset"
 			}
 		},
 	}
 	return object[Retries]{fields: []field[Retries]{
 		on.or("[connectFailure]"),
+		key("onStatus", func(r *Retries) *[]int { return &r.OnStatus }, listOf(integer(400, 599), 0), "Status codes of responses after which another member is asked, such as [502, 503, 504]; of idempotent requests whose body is still held.").or("[]"),
 		key("attempts", func(r *Retries) *int { return &r.Attempts }, integer(0, 5), "Further attempts; 0: none.").or("1"),
-		unavailable[Retries]("budget", "Retries as a share of all requests."),
+		key("budget", func(r *Retries) *int { return &r.Budget }, percent(0), "How much of the requests in flight to a pool may be retries, beside three that always may; over: no retry. 100%: no limit.").or("20%"),
+		key("perTryTimeout", func(r *Retries) *time.Duration { return &r.PerTry }, duration(0, day), "How long an attempt may take until its response head while another may follow; then requestTimeout is for all of them together. 0s: requestTimeout for each.").or("0s"),
+		key("backoff", func(r *Retries) *time.Duration { return &r.Backoff }, duration(0, 10*time.Second), "Pause before the second attempt, by chance between half of it and all; twice as long before each further one. 0s: none.").or("0s"),
 	}}
 }
 
-// http3Field accepts false only.
-func http3Field() field[Listener] {
-	return field[Listener]{
-		name:   "http3",
-		doc:    "Offer HTTP/3. Only false in this version.",
-		def:    "false",
-		schema: schema{"const": false},
-		read: func(c cursor, _ *Listener) {
-			if on, ok := boolean().read(c); ok && on {
-				c.errorf(notAvailable)
-			}
-		},
-	}
+// clientAuthObject describes mutual TLS.
+func clientAuthObject() object[ClientAuth] {
+	mode := oneOf(
+		choice[ClientAuthMode]{word: "off", v: ClientAuthOff},
+		choice[ClientAuthMode]{word: "strict", v: ClientAuthStrict},
+		choice[ClientAuthMode]{word: "passthrough", v: ClientAuthPassthrough},
+	)
+	forward := oneOf(
+		choice[ClientCertForward]{word: "off", v: ForwardNothing},
+		choice[ClientCertForward]{word: "rfc9440", v: ForwardRFC9440},
+		choice[ClientCertForward]{word: "fields", v: ForwardFields},
+	)
+	return object[ClientAuth]{fields: []field[ClientAuth]{
+		key("mode", func(a *ClientAuth) *ClientAuthMode { return &a.Mode }, mode, "Whether clients must have a certificate: off does not ask for one, strict demands a good one in the handshake, passthrough takes any or none.").or("off"),
+		key("caFile", func(a *ClientAuth) *string { return &a.CAFile }, file(), "PEM file of the root CAs of clients, and of intermediate ones that clients need not send; watched and reloaded."),
+		key("crlFile", func(a *ClientAuth) *string { return &a.CRLFile }, file(), "PEM or DER file of revocation lists, one for each CA that issues; watched and reloaded; empty: revocation is not checked."),
+		key("ocsp", func(a *ClientAuth) *ClientOCSP { return &a.OCSP }, clientOCSP(), "Whether a responder is asked about the certificate: on refuses whom it cannot be asked about, soft lets them in.").or("off"),
+		key("ocspURL", func(a *ClientAuth) *string { return &a.OCSPURL }, emptyOr(responderURL()), "The responder to ask; empty: that of the certificate."),
+		key("verifyIssuerDN", func(a *ClientAuth) *bool { return &a.VerifyIssuerDN }, boolean(), "Whether the issuer must be the lowest CA of the longest chain in caFile.").or("false"),
+		key("forward", func(a *ClientAuth) *ClientCertForward { return &a.Forward }, forward, "How backends are told of the certificate: off, rfc9440 (Client-Cert, of a certificate that was verified), fields (X-Client-Cert-*, with the result).").or("off"),
+	}}
 }
 
-// clientAuthField accepts mode off only; its CA file is then of no use, and
+// noClientAuthField accepts mode off only; its CA file is then of no use, and
 // harmless.
-func clientAuthField() field[ListenerTLS] {
+func noClientAuthField() field[ListenerTLS] {
 	type clientAuth struct{ mode, caFile string }
 	o := object[clientAuth]{fields: []field[clientAuth]{
 		key("mode", func(a *clientAuth) *string { return &a.mode }, oneOf(

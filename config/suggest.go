@@ -48,6 +48,21 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+// maxSuggested bounds the names that all suggestions of one file look
+// through: a thousand wrong references to thirty thousand names would take
+// minutes.
+const maxSuggested = 50_000
+
+// suggest is listNames behind a semicolon, and nothing once it has looked
+// through too many names.
+func (r *report) suggest(got string, names []string) string {
+	if r.suggested > maxSuggested {
+		return ""
+	}
+	r.suggested += len(names)
+	return "; " + listNames(got, names)
+}
+
 // listNames lists what a reference may name: all of a few, the nearest of many.
 //
 // A name may be one that was refused itself: it is shown as other values are.

@@ -6,11 +6,14 @@ import (
 	"testing"
 )
 
-var refusedDirectors = []struct {
+// verdict is what one file draws: one line for each error or warning.
+type verdict struct {
 	name string
 	text string
 	want []string
-}{
+}
+
+var refusedDirectors = []verdict{
 	{name: "empty", text: `# nothing
 `, want: []string{
 		"t.yaml:1: the file is empty; `trafficmgr demo` shows what to write",
@@ -113,7 +116,7 @@ queryLog: {output: '', sample: 0, dnstap: 'unix:'}
 		`t.yaml:3: limits.tcpConnections: must be 1 to 1048576, not "0"`,
 		`t.yaml:3: limits.waitingForWriting: must be 128KiB to 64MiB, not "1KiB"`,
 		`t.yaml:4: ecs.trusted[0]: must be a prefix such as 10.0.0.0/8 or an address, not "x"`,
-		`t.yaml:5: queryLog.output: must be stdout, stderr or a file; to have no log, write format: off`,
+		`t.yaml:5: queryLog.output: must be stdout, stderr, a file or off`,
 		`t.yaml:5: queryLog.sample: must be 1 to 1000000, not "0"`,
 		`t.yaml:5: queryLog.dnstap: a unix socket needs a path: unix:/run/app.sock`,
 	}},
@@ -521,11 +524,7 @@ profiles:
 	}},
 }
 
-var suspiciousDirectors = []struct {
-	name string
-	text string
-	want []string
-}{
+var suspiciousDirectors = []verdict{
 	{name: "nothing uses it", text: `zones: [{name: tm.example, nameServers: [ns1.tm.example]}]
 tsig: [{name: k, secretFile: f}]
 profiles: [{name: www, routing: weighted, endpoints: [{name: a, target: 10.0.0.1}]}]
@@ -606,24 +605,31 @@ profiles:
 	{name: "a zone with a file needs no profile", text: "zones: [{name: tm.example, file: z}]\n"},
 }
 
-func TestRefusedTrafficManagers(t *testing.T) {
-	for _, tt := range refusedDirectors {
+func TestRefusedTrafficManagers(t *testing.T) { testRefused(t, refusedDirectors, ParseTrafficManager) }
+
+func TestSuspiciousTrafficManagers(t *testing.T) {
+	testSuspicious(t, suspiciousDirectors, ParseTrafficManager)
+}
+
+// parser is one of the functions that read a configuration.
+type parser[T any] func(file string, data []byte) (*T, Warnings, error)
+
+func testRefused[T any](t *testing.T, tests []verdict, parse parser[T]) {
+	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m, _, err := ParseTrafficManager("t.yaml", []byte(tt.text))
+			m, _, err := parse("t.yaml", []byte(tt.text))
 			if err == nil || m != nil {
 				t.Fatal("accepted")
 			}
-			if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, tt.want) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
-			}
+			sameLines(t, strings.Split(err.Error(), "\n"), tt.want)
 		})
 	}
 }
 
-func TestSuspiciousTrafficManagers(t *testing.T) {
-	for _, tt := range suspiciousDirectors {
+func testSuspicious[T any](t *testing.T, tests []verdict, parse parser[T]) {
+	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, warnings, err := ParseTrafficManager("t.yaml", []byte(tt.text))
+			_, warnings, err := parse("t.yaml", []byte(tt.text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -631,9 +637,14 @@ func TestSuspiciousTrafficManagers(t *testing.T) {
 			for _, w := range warnings {
 				got = append(got, w.String())
 			}
-			if !slices.Equal(got, tt.want) {
-				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
-			}
+			sameLines(t, got, tt.want)
 		})
+	}
+}
+
+func sameLines(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -45,7 +45,7 @@ func dnsListenerObject() object[DNSListener] {
 	return object[DNSListener]{fields: []field[DNSListener]{
 		key("address", func(l *DNSListener) *netip.AddrPort { return &l.Address }, listenAddress(), "host:port with an IP address, :port or a port for all addresses.").required(),
 		key("protocols", func(l *DNSListener) *[]DNSProtocol { return &l.Protocols }, listOf(protocol, 1), "udp, tcp, dot (DNS over TLS) or doh (DNS over HTTPS); one of the last three, as all of them need a TCP port.").or("[udp, tcp]"),
-		key("tls", func(l *DNSListener) *ListenerTLS { return &l.TLS }, listenerTLSObject().value(), "Certificates of dot and doh, which need them."),
+		key("tls", func(l *DNSListener) *ListenerTLS { return &l.TLS }, listenerTLSObject(certificateObject(), noClientAuthField()).value(), "Certificates of dot and doh, which need them."),
 		key("path", func(l *DNSListener) *string { return &l.Path }, absolutePath(), "The path of doh.").or("/dns-query"),
 	}}
 }
@@ -119,21 +119,16 @@ func dnsLimitsObject() object[DNSLimits] {
 }
 
 func tsigObject() object[TSIGKey] {
-	algorithm := oneOf(
-		choice[string]{word: "hmac-sha256", v: "hmac-sha256"},
-		choice[string]{word: "hmac-sha384", v: "hmac-sha384"},
-		choice[string]{word: "hmac-sha512", v: "hmac-sha512"},
-	)
 	return object[TSIGKey]{at: func(k *TSIGKey, p Pos) { k.Pos = p }, fields: []field[TSIGKey]{
 		key("name", func(k *TSIGKey) *string { return &k.Name }, tsigName(), "The key's name, the same on both sides.").required(),
-		key("algorithm", func(k *TSIGKey) *string { return &k.Algorithm }, algorithm, "The message authentication code.").or("hmac-sha256"),
+		key("algorithm", func(k *TSIGKey) *string { return &k.Algorithm }, tsigAlgorithm(), "The message authentication code.").or("hmac-sha256"),
 		key("secretFile", func(k *TSIGKey) *string { return &k.SecretFile }, needed(file()), "A file with the secret in base64.").required(),
 	}}
 }
 
 func queryLogObject() object[QueryLog] {
 	return object[QueryLog]{fields: []field[QueryLog]{
-		queryLogOutput(),
+		outputOrOff(func(l *QueryLog) (*string, *bool) { return &l.Output, &l.Enabled }),
 		key("sample", func(l *QueryLog) *int { return &l.Sample }, integer(1, 1_000_000), "One in how many queries is logged; 1: all.").or("1"),
 		key("dnstap", func(l *QueryLog) *string { return &l.Dnstap }, dnstapOutput(), "A file, or unix:/path of a socket that listens, which gets the same queries as dnstap frames."),
 	}}

@@ -107,7 +107,7 @@ func TestEveryKeyOfTheServer(t *testing.T) {
 	same(t, "listeners", len(m.Listen), 3)
 	same(t, "a listener's defaults", m.Listen[0], DNSListener{Address: netip.MustParseAddrPort("[::]:5353"), Protocols: []DNSProtocol{DNSOverUDP, DNSOverTCP}, Path: "/dns-query"})
 	same(t, "dot", m.Listen[1].Protocols, []DNSProtocol{DNSOverTLS})
-	same(t, "certificate", m.Listen[1].TLS.Certificates, []Certificate{{"/etc/tm/c", "/etc/tm/k"}})
+	same(t, "certificate", m.Listen[1].TLS.Certificates, []Certificate{{CertFile: "/etc/tm/c", KeyFile: "/etc/tm/k"}})
 	same(t, "doh", m.Listen[2].Protocols, []DNSProtocol{DNSOverUDP, DNSOverHTTPS})
 	same(t, "path", m.Listen[2].Path, "/q")
 	same(t, "policy", m.Listen[2].TLS.Policy.Name, "AppGwSslPolicy20220101S")
@@ -181,18 +181,26 @@ profiles:
 	same(t, "the next profile", [3]any{other.Path, other.Interval, len(other.Headers)}, [3]any{"/", 30 * time.Second, 0})
 }
 
-func TestLoadTrafficManager(t *testing.T) {
+func TestLoadTrafficManager(t *testing.T) { testLoad(t, director, LoadTrafficManager) }
+
+// testLoad loads a file that is not there, one that is good, and one that is
+// too long.
+func testLoad[T any](t *testing.T, good string, load func(file string) (*T, Warnings, error)) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "t.yaml")
-	if _, _, err := LoadTrafficManager(file); !os.IsNotExist(unwrap(err)) {
+	if _, _, err := load(file); !os.IsNotExist(unwrap(err)) {
 		t.Errorf("a missing file: %v", err)
 	}
-	if err := os.WriteFile(file, []byte(director), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(good), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if m, _, err := LoadTrafficManager(file); err != nil || len(m.Profiles) != 1 {
+	if m, _, err := load(file); err != nil || m == nil {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	if _, _, err := ParseTrafficManager(file, make([]byte, MaxFileSize+1)); err == nil || !strings.Contains(err.Error(), "larger than 4 MiB") {
+	if err := os.WriteFile(file, make([]byte, MaxFileSize+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := load(file); err == nil || !strings.Contains(err.Error(), "larger than 4 MiB") {
 		t.Errorf("a file that is too long: %v", err)
 	}
 }
@@ -205,24 +213,35 @@ func unwrap(err error) error {
 }
 
 func TestDraftOfARefusedTrafficManager(t *testing.T) {
+	testDraft(t, "127.0.0.1:9903", LoadTrafficManagerDraft, func(d *Draft) bool {
+		return d.TrafficManager != nil && d.Gateway == nil && d.LoadBalancer == nil
+	})
+}
+
+// testDraft reads drafts of refused files, which have a default of
+// admin.address and are of the kind that isKind tells.
+func testDraft(t *testing.T, admin string, load func(file string) (*Draft, error), isKind func(*Draft) bool) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "t.yaml")
+	if _, err := load(file); !os.IsNotExist(unwrap(err)) {
+		t.Errorf("a missing file: %v", err)
+	}
 	for _, tt := range []struct{ text, admin string }{
-		{"profiles: nonsense\n", "127.0.0.1:9903"},
+		{"profiles: nonsense\nrules: nonsense\n", admin},
 		{"admin: {address: 127.0.0.1:7}\nzonez: 1\n", "127.0.0.1:7"},
 		{"admin: {address: 10.0.0.1:7}\n", ""},
 	} {
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d, err := LoadTrafficManagerDraft(file)
-		if err != nil || d.AdminAddress != tt.admin || d.TrafficManager == nil || d.Gateway != nil {
+		if d, err := load(file); err != nil || d.AdminAddress != tt.admin || !isKind(d) {
 			t.Errorf("%q: got %+v, %v", tt.text, d, err)
 		}
 	}
 	if err := os.WriteFile(file, []byte("a: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadTrafficManagerDraft(file); err == nil {
+	if _, err := load(file); err == nil {
 		t.Error("what is no YAML is accepted")
 	}
 }

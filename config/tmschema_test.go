@@ -73,17 +73,23 @@ func TestEveryDirectorKeyIsDocumentedWithItsDefault(t *testing.T) {
 	compareDoc(t, readDirectorDoc(t), sections(directorSchema(t), "", "%s"))
 }
 
-// The file of the documentation loads without a warning; fragments decode.
 func TestExamplesOfTheDirectorsDocumentation(t *testing.T) {
-	blocks := regexp.MustCompile("(?ms)^```yaml( fragment)?\n(.*?)^```$").FindAllStringSubmatch(readDirectorDoc(t), -1)
-	if len(blocks) < 5 || strings.Count(readDirectorDoc(t), "```yaml") != len(blocks) {
+	testExamples(t, readDirectorDoc(t), directorSchema(t), ParseTrafficManager)
+}
+
+// testExamples wants each complete file of a document to load without a
+// warning, and its fragments to decode.
+func testExamples[T any](t *testing.T, doc string, s map[string]any, parse parser[T]) {
+	t.Helper()
+	blocks := regexp.MustCompile("(?ms)^```yaml( fragment)?\n(.*?)^```$").FindAllStringSubmatch(doc, -1)
+	if len(blocks) < 5 || strings.Count(doc, "```yaml") != len(blocks) {
 		t.Fatalf("%d examples", len(blocks))
 	}
 	for i, block := range blocks {
-		if wrong := validate(directorSchema(t), asJSON(t, block[2]), ""); wrong != "" {
+		if wrong := validate(s, asJSON(t, block[2]), ""); wrong != "" {
 			t.Errorf("example %d: schema: %s", i, wrong)
 		}
-		_, warnings, err := ParseTrafficManager("doc.yaml", []byte(block[2]))
+		_, warnings, err := parse("doc.yaml", []byte(block[2]))
 		if block[1] != "" {
 			err, warnings = apartFromReferences(err), nil
 		}
@@ -120,20 +126,33 @@ func FuzzParseTrafficManager(f *testing.F) {
 	f.Add([]byte(director))
 	f.Add([]byte(everyDirectorKey))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, warnings, err := ParseTrafficManager("f.yaml", data)
-		for _, w := range warnings {
-			inFile(t, data, Error(w))
-		}
-		if err == nil {
+		if m := judged(t, data, ParseTrafficManager); m != nil {
 			directs(t, m, data)
-			return
 		}
-		var all Errors
-		if m != nil || !errors.As(err, &all) || len(all) == 0 {
-			t.Fatalf("configuration %v beside error %v", m, err)
-		}
-		inOrder(t, data, all)
 	})
+}
+
+// judged wants what is refused to be refused with places, in order, and what
+// is accepted to be the same the next time, and returns that.
+func judged[T any](t *testing.T, data []byte, parse parser[T]) *T {
+	t.Helper()
+	m, warnings, err := parse("f.yaml", data)
+	for _, w := range warnings {
+		inFile(t, data, Error(w))
+	}
+	if err == nil {
+		again, _, err := parse("f.yaml", bytes.Clone(data))
+		if err != nil || !reflect.DeepEqual(m, again) {
+			t.Errorf("parsed twice, got two results: %v", err)
+		}
+		return m
+	}
+	var all Errors
+	if m != nil || !errors.As(err, &all) || len(all) == 0 {
+		t.Fatalf("configuration %v beside error %v", m, err)
+	}
+	inOrder(t, data, all)
+	return nil
 }
 
 func directs(t *testing.T, m *TrafficManager, data []byte) {
@@ -157,10 +176,6 @@ func directs(t *testing.T, m *TrafficManager, data []byte) {
 		if p.Monitor.Timeout > p.Monitor.Interval || p.DegradedTTL > p.TTL || p.Zone != "" && len(fullName(&p)) > 253 {
 			t.Errorf("profile %+v", p)
 		}
-	}
-	again, _, err := ParseTrafficManager("f.yaml", bytes.Clone(data))
-	if err != nil || !reflect.DeepEqual(m, again) {
-		t.Errorf("parsed twice, got two results: %v", err)
 	}
 }
 

@@ -122,22 +122,6 @@ func nsidText() value[string] {
 	})
 }
 
-// queryLogOutput reads off, stdout, stderr or a file.
-func queryLogOutput() field[QueryLog] {
-	return field[QueryLog]{
-		name:   "output",
-		doc:    "stdout, stderr, or a file, which is reopened on SIGUSR1; off: no log.",
-		def:    "off",
-		schema: text().schema,
-		read: func(c cursor, into *QueryLog) {
-			if c.node.Kind == yaml.ScalarNode && c.node.Value == "off" {
-				return
-			}
-			into.Output, into.Enabled = logOutput().read(c)
-		},
-	}
-}
-
 // dnstapOutput is a file or unix:/path.
 func dnstapOutput() value[string] {
 	v := text()

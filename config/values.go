@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -125,6 +126,7 @@ type choice[V any] struct {
 	v    V
 	// reserved: a word of a later version.
 	reserved bool
+	instead  string // of a reserved word: what to write; empty: one of the others
 }
 
 func oneOf[V any](choices ...choice[V]) value[V] {
@@ -142,7 +144,7 @@ func oneOf[V any](choices ...choice[V]) value[V] {
 		}
 		for _, ch := range choices {
 			if ch.word == s && ch.reserved {
-				c.errorf("%s is %s; use %s", s, notAvailable, strings.Join(words, ", "))
+				c.errorf("%s is %s; use %s", s, notAvailable, cmp.Or(ch.instead, strings.Join(words, ", ")))
 				return none, false
 			}
 			if ch.word == s {
@@ -175,6 +177,24 @@ func integer(least, most int) value[int] {
 		}
 		return 0, false
 	}}
+}
+
+// percent is a share, such as 50%, of least (one digit) to 100.
+func percent(least uint64) value[int] {
+	s := schema{"type": "string", "pattern": fmt.Sprintf("^([%d-9]|[1-9][0-9]|100)%%$", least)}
+	return parsed("a share such as 50%", s, func(text string) (int, error) {
+		digits, marked := strings.CutSuffix(text, "%")
+		n, err := strconv.ParseUint(digits, 10, 16)
+		switch {
+		case err != nil || strconv.FormatUint(n, 10) != digits:
+			return 0, fmt.Errorf("must be a share such as 50%%, not %s", quote(text))
+		case n < least || n > 100:
+			return 0, fmt.Errorf("must be %d%% to 100%%, not %s", least, quote(text))
+		case !marked:
+			return 0, fmt.Errorf("a share needs a percent sign; write %d%%", n)
+		}
+		return int(n), nil
+	})
 }
 
 // duration is a Go duration, such as 30s or 1m30s.

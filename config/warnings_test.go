@@ -13,13 +13,11 @@ var suspicious = []struct {
 	text string
 	want []string
 }{
-	{name: "http2", text: backends + `
-listeners: [{name: web, address: 8080, http2: true}]
-rules: [{name: web, listener: web, backendPool: app, backendSettings: plain}]
-`, want: []string{"appgw.yaml:5: listeners[0].http2: not available in this version: only http/1.1 is offered"}},
-
 	{name: "affinity without a secret", text: strings.Replace(web, "name: plain", "name: plain, affinity: {enabled: true}", 1), want: []string{
 		"appgw.yaml:3: backendSettings[0].affinity: without affinity.secretFile several instances will not agree, and a restart pins every client anew"}},
+
+	{name: "passthrough that tells nobody", text: strings.Replace(web, "address: 8080", "address: 8080, "+certificate+", clientAuth: {mode: passthrough}}", 1), want: []string{
+		"appgw.yaml:5: listeners[0].tls.clientAuth: passthrough without forward: backends learn nothing of the certificates"}},
 
 	{name: "nothing uses it", text: web + `probes: [{name: idle}]
 redirects: [{name: nowhere, target: {listener: web}}]
@@ -33,6 +31,11 @@ pathMaps: [{name: none, default: {backendPool: app, backendSettings: plain}}]
 		`appgw.yaml:2: backendPools[0].targets: backend pool "app" is empty: every request that is sent to it is answered 502; add a target`}},
 	{name: "a pool without a list", text: strings.Replace(web, "backendPools: [{name: app, targets: [10.0.0.4]}]", "backendPools:\n- balance: roundRobin\n  name: app", 1), want: []string{
 		`appgw.yaml:3: backendPools[0].targets: backend pool "app" is empty: every request that is sent to it is answered 502; add a target`}},
+	{name: "pools without weight", text: strings.Replace(web, "backendPool: app,", "backendPools: [{pool: app, weight: 0}],", 1), want: []string{
+		"appgw.yaml:6: rules[0].backendPools: no pool has a weight: every request is answered 500"}},
+	{name: "bits of addresses that do not count", text: strings.Replace(web, "backendPool: app,", "backendPool: app, rateLimits: [a],", 1) + "rateLimits: [{name: a, requests: 1, key: path, ipv6Bits: 48}, {name: b, requests: 1}]\n", want: []string{
+		"appgw.yaml:7: rateLimits[0].ipv6Bits: has no effect with key: path",
+		`appgw.yaml:7: rateLimits[1]: rate limit "b" is not used`}},
 	{name: "no rule", text: backends + "listeners: [{name: web, address: 8080}]\n", want: []string{
 		`appgw.yaml:2: backendPools[0]: backend pool "app" is not used`,
 		`appgw.yaml:3: backendSettings[0]: backend settings "plain" is not used`,
