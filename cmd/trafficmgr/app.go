@@ -45,6 +45,7 @@ type app struct {
 	bounds    *server.Connections
 	tickets   *tlscert.Tickets
 	queryLog  *querylog.Logger // nil in check and explain
+	lanes     lanes
 	upgrader  *daemon.Upgrader // likewise
 	changes   *changes
 
@@ -58,6 +59,7 @@ type app struct {
 	signers  map[signerKey]*dnssec.Signer
 	switches map[string]dnslb.Switch // by key of the endpoint: what operators said
 	totals   totals                  // of configurations that were replaced
+	gone     departures
 	leaving  sync.WaitGroup
 	stopped  bool // no listener is started any more
 }
@@ -78,6 +80,7 @@ func newApp(log *slog.Logger, src source) *app {
 	secret := make([]byte, authority.CookieSecret)
 	rand.Read(secret)
 	a.useCookieSecret(secret)
+	a.gone.under = map[*door]struct{}{}
 	a.changes = newChanges(a)
 	a.hosts = hosts.New(hosts.Options{Changed: func(host string, _ []netip.Addr) { a.changes.host(host) }, Log: log})
 	return a
@@ -140,7 +143,6 @@ func startOnly(first, next *config.TrafficManager) (warnings []string) {
 	}
 	warn("admin.address", first.Admin.Address, next.Admin.Address)
 	warn("metrics.address", first.Metrics.Address, next.Metrics.Address)
-	warn("queryLog.dnstap", first.QueryLog.Dnstap, next.QueryLog.Dnstap)
 	return warnings
 }
 
@@ -158,17 +160,23 @@ func (a *app) commit(ctx context.Context, next *running) {
 	a.signers = next.signers
 	a.authority.Use(next.view, next.director.Snapshot(a.known(next)))
 	a.current = next
+	for key, l := range prev.listening {
+		if next.listening[key] != l {
+			a.gone.leave(l)
+		}
+	}
 	for _, renew := range next.renew {
 		renew()
 	}
 	next.renew = nil
-	a.mu.Unlock()
-
-	if next.logOutput != nil || prev.conf != nil {
-		a.queryLog.Use(next.output(), next.conf.QueryLog.Sample)
-	}
 	certs, cancel := context.WithCancel(context.Background())
 	next.stopCerts = cancel
+	if a.stopped {
+		cancel() // shutdown stops those that it knew
+	}
+	a.mu.Unlock()
+
+	a.queryLog.Use(next.output(), next.conf.QueryLog.Sample, next.conf.QueryLog.Dnstap)
 	go next.certs.Run(certs)
 	if prev.stopCerts != nil {
 		prev.stopCerts()
@@ -178,9 +186,12 @@ func (a *app) commit(ctx context.Context, next *running) {
 	}
 	a.swapDoors(prev, next)
 	if prev.places != nil && prev.places != next.places {
-		prev.places.Close()
+		time.AfterFunc(graceful, prev.places.Close) // queries in hand may still ask it
 	}
 }
+
+// graceful is longer than any query is in hand.
+const graceful = 10 * time.Second
 
 // swapDoors starts the listeners that are new and stops those that are gone;
 // nothing is started any more once the process stops.

@@ -344,5 +344,5 @@ func (b *build) openQueryLog() {
 
 // tlsConfig is the TLS side of a listener.
 func (b *build) tlsConfig(i int, protos ...string) *tls.Config {
-	return tlscert.ServerConfig(b.next.certs.Set(listenName(i)), b.conf.Listen[i].TLS.Policy, b.app.tickets, protos...)
+	return tlscert.ServerConfig(b.next.certs.Set(listenName(i)), b.conf.Listen[i].TLS.Policy, nil, b.app.tickets, protos...)
 }

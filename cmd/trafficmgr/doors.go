@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"gatehouse/config"
 	"gatehouse/dnslb/doh"
@@ -21,7 +22,6 @@ import (
 type doorKey struct {
 	address  netip.AddrPort
 	protocol config.DNSProtocol
-	path     string // of doh
 }
 
 func (k doorKey) String() string { return fmt.Sprintf("%s/%s", k.address, protocolName(k.protocol)) }
@@ -45,18 +45,15 @@ type door struct {
 	tls    atomic.Pointer[tls.Config]
 	dns    *server.Server // udp, tcp, dot
 	doh    *doh.Server
-	cancel context.CancelFunc
+	cancel context.CancelFunc // nil: not started; guarded by app.mu
+	ended  bool               // likewise
 }
 
 // listen binds the addresses that are new and takes over the others.
 func (b *build) listen(ctx context.Context) {
 	for i, l := range b.conf.Listen {
 		for _, p := range l.Protocols {
-			key := doorKey{address: l.Address, protocol: p}
-			if p == config.DNSOverHTTPS {
-				key.path = l.Path
-			}
-			b.open(ctx, i, key)
+			b.open(ctx, i, doorKey{address: l.Address, protocol: p})
 		}
 	}
 }
@@ -77,11 +74,14 @@ func (b *build) open(ctx context.Context, i int, key doorKey) {
 	}
 	b.next.listening[key] = d
 	if !isNew {
-		b.next.renew = append(b.next.renew, func() { d.tls.Store(conf) })
+		b.next.renew = append(b.next.renew, func() {
+			d.tls.Store(conf)
+			d.renew(b.conf, b.conf.Listen[i].Path)
+		})
 		return
 	}
 	d.tls.Store(conf)
-	if err := b.bind(ctx, d); err != nil {
+	if err := b.bind(ctx, d, b.conf.Listen[i].Path); err != nil {
 		b.fail(listenName(i)+".address", b.listenError(d, err))
 		return
 	}
@@ -108,25 +108,41 @@ func (k doorKey) udp() bool { return k.protocol == config.DNSOverUDP }
 // gone tells whether the next configuration has no such door.
 func (b *build) gone(key doorKey) bool {
 	return !slices.ContainsFunc(b.conf.Listen, func(l config.DNSListener) bool {
-		return l.Address == key.address && slices.Contains(l.Protocols, key.protocol) && (key.path == "" || key.path == l.Path)
+		return l.Address == key.address && slices.Contains(l.Protocols, key.protocol)
 	})
 }
 
-// bind opens the sockets of a door.
-func (b *build) bind(ctx context.Context, d *door) (err error) {
+// renew gives a door that goes on what a configuration says of it; path is
+// that of doh.
+func (d *door) renew(conf *config.TrafficManager, path string) {
+	if d.doh != nil {
+		d.doh.SetPath(path)
+		d.doh.SetLimits(conf.Limits)
+		d.doh.SetDrain(drainOf(conf))
+		return
+	}
+	d.dns.SetLimits(conf.Limits)
+	d.dns.SetDrain(drainOf(conf))
+}
+
+// drainOf is the time to drain for those to whom 0 means another time.
+func drainOf(conf *config.TrafficManager) time.Duration { return max(conf.Drain, 1) }
+
+// bind opens the sockets of a door; path is that of doh.
+func (b *build) bind(ctx context.Context, d *door, path string) (err error) {
 	a := b.app
 	if d.protocol == config.DNSOverHTTPS {
-		d.doh, err = doh.Listen(ctx, d.address, doh.Config{NewResponder: a.authority.NewStreamResponder, TLS: d.tlsConfig("h2", "http/1.1"), Path: d.path,
-			Limits: b.conf.Limits, Connections: a.bounds, Drain: b.conf.Drain, Log: a.log, Listen: a.listenStream})
+		d.doh, err = doh.Listen(ctx, d.address, doh.Config{NewResponder: a.authority.NewStreamResponder, TLS: d.tlsConfig("h2", "http/1.1"), Path: path,
+			Limits: b.conf.Limits, Connections: a.bounds, Drain: drainOf(b.conf), Log: a.log, Listen: a.listenStream})
 		return err
 	}
 	limits := b.conf.Limits
 	limits.UDPSize = 4096 // the view's limit counts, which may change
-	c := server.Config{NewResponder: a.authority.NewStreamResponder, Limits: limits, Connections: a.bounds, Drain: b.conf.Drain, Log: a.log,
+	c := server.Config{NewResponder: a.authority.NewStreamResponder, Limits: limits, Connections: a.bounds, Drain: drainOf(b.conf), Log: a.log,
 		ListenPacket: a.listenPacket, Listen: a.listenStream}
 	switch d.protocol {
 	case config.DNSOverUDP:
-		c.Transports, c.NewResponder = []server.Transport{server.UDP}, a.authority.NewResponder
+		c.Transports, c.NewResponder = []server.Transport{server.UDP}, a.newResponder
 	case config.DNSOverTCP:
 		c.Transports = []server.Transport{server.TCP}
 	case config.DNSOverTLS:
@@ -167,6 +183,9 @@ func (a *app) start(d *door) {
 		if err := run(ctx); err != nil {
 			a.log.Error("listener ended", "address", d.String(), "error", err)
 		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.gone.ended(d)
 	}()
 	a.log.Info("listening", "address", d.String())
 }

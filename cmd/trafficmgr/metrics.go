@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,9 +17,30 @@ import (
 // last one is added up only when the next is replaced: a query in hand counts
 // with the view that it began with.
 type totals struct {
-	retired *running
+	retired *counted       // nil: none
 	sums    authority.Sums // but for profiles and endpoints
 	names   map[string]uint64
+}
+
+// counted is what is left to count of a configuration, which it does not hold.
+type counted struct {
+	counters  *authority.Counters
+	profiles  []string // by index
+	endpoints []string // by ID: the keys
+}
+
+func (r *running) counted() *counted {
+	if r == nil || r.director == nil {
+		return nil
+	}
+	c := &counted{counters: r.view.Counters}
+	for _, p := range r.director.Profiles {
+		c.profiles = append(c.profiles, p.Name)
+	}
+	for _, e := range r.director.Endpoints {
+		c.endpoints = append(c.endpoints, e.Key)
+	}
+	return c
 }
 
 // Keys of totals.names.
@@ -29,18 +52,16 @@ const (
 
 // retire counts a configuration that is replaced.
 func (t *totals) retire(r *running) {
-	if t.retired != nil {
-		t.add(t.retired)
-	}
-	t.retired = nil
-	if r.director != nil {
-		t.retired = r
-	}
+	t.add(t.retired)
+	t.retired = r.counted()
 }
 
-// add adds the counts of a configuration.
-func (t *totals) add(r *running) {
-	s := r.view.Counters.Sum()
+// add adds the counts of a configuration; nil: none.
+func (t *totals) add(c *counted) {
+	if c == nil {
+		return
+	}
+	s := c.counters.Sum()
 	for i := range s.Rcodes {
 		t.sums.Rcodes[i] += s.Rcodes[i]
 	}
@@ -57,26 +78,26 @@ func (t *totals) add(r *running) {
 	if t.names == nil {
 		t.names = map[string]uint64{}
 	}
-	for i, p := range r.director.Profiles {
-		t.names[profileQueries+p.Name] += s.Profiles[i]
-		t.names[profileNothing+p.Name] += s.Nothing[i]
+	for i, name := range c.profiles {
+		t.addNamed(profileQueries, name, s.Profiles[i])
+		t.addNamed(profileNothing, name, s.Nothing[i])
 	}
-	for i, e := range r.director.Endpoints {
-		t.names[endpointCount+e.Key] += s.Endpoints[i]
+	for i, key := range c.endpoints {
+		t.addNamed(endpointCount, key, s.Endpoints[i])
+	}
+}
+
+func (t *totals) addNamed(kind, name string, n uint64) {
+	if n > 0 {
+		t.names[kind+name] += n
 	}
 }
 
 // now are the totals with the configuration in use.
 func (t *totals) now(current *running) totals {
-	sum := totals{sums: t.sums, names: map[string]uint64{}}
-	for k, v := range t.names {
-		sum.names[k] = v
-	}
-	for _, r := range []*running{t.retired, current} {
-		if r != nil && r.director != nil {
-			sum.add(r)
-		}
-	}
+	sum := totals{sums: t.sums, names: maps.Clone(t.names)}
+	sum.add(t.retired)
+	sum.add(current.counted())
 	return sum
 }
 
@@ -87,6 +108,7 @@ type collector struct {
 	queries, responses, types, profile, empty, endpoint, ecs, limited, unusual *prometheus.Desc
 	dropped, connections, refused                                              *prometheus.Desc
 	state, up, took, signatures, notQueries                                    *prometheus.Desc
+	logged, unlogged, tapped, untapped                                         *prometheus.Desc
 }
 
 func newCollector(a *app) *collector {
@@ -111,11 +133,24 @@ func newCollector(a *app) *collector {
 		up:          d("endpoint_up", "Whether an endpoint is served: 1 or 0 (Azure: ProbeAgentCurrentEndpointStateByProfileResourceId).", "profile", "endpoint"),
 		took:        d("probe_duration_seconds", "How long the last probe took.", "profile", "endpoint"),
 		signatures:  d("signatures_total", "Signatures asked for, by what became of it.", "zone", "outcome"),
+		logged:      d("query_log_lines_total", "Lines written to the query log."),
+		unlogged:    d("query_log_dropped_total", "Queries that the query log has no line of: it was behind, or a write failed.", "reason"),
+		tapped:      d("dnstap_frames_total", "Frames written to dnstap: one for a query, another for its response."),
+		untapped:    d("dnstap_dropped_total", "Frames that found no room, or were lost with a connection."),
 	}
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.queries, c.responses, c.types, c.profile, c.empty, c.endpoint, c.ecs, c.limited, c.unusual,
+		c.dropped, c.connections, c.refused,
+		c.state, c.up, c.took, c.signatures, c.notQueries,
+		c.logged, c.unlogged, c.tapped, c.untapped,
+	} {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
@@ -123,6 +158,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	a.mu.Lock()
 	r := a.current
 	sum := a.totals.now(r)
+	all := a.traffic()
+	snapshot := a.authority.Snapshot() // of the same configuration only under the lock
 	a.mu.Unlock()
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
@@ -155,14 +192,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if r.director == nil {
 		return
 	}
-	c.collectProfiles(ch, r, &sum)
-	c.collectSockets(ch, r)
+	c.collectProfiles(ch, r, snapshot, &sum)
+	c.collectSockets(ch, &all)
+	c.collectLog(ch)
 	c.collectSigners(ch)
 }
 
-// collectProfiles shows profiles and endpoints of the configuration in use.
-func (c *collector) collectProfiles(ch chan<- prometheus.Metric, r *running, sum *totals) {
-	snapshot := c.app.authority.Snapshot()
+// collectProfiles shows profiles and endpoints of a configuration and its
+// snapshot.
+func (c *collector) collectProfiles(ch chan<- prometheus.Metric, r *running, snapshot *dnslb.Snapshot, sum *totals) {
 	for _, p := range r.director.Profiles {
 		ch <- prometheus.MustNewConstMetric(c.profile, prometheus.CounterValue, float64(sum.names[profileQueries+p.Name]), p.Name)
 		ch <- prometheus.MustNewConstMetric(c.empty, prometheus.CounterValue, float64(sum.names[profileNothing+p.Name]), p.Name)
@@ -170,10 +208,7 @@ func (c *collector) collectProfiles(ch chan<- prometheus.Metric, r *running, sum
 	for _, e := range r.director.Endpoints {
 		name := e.Profile().Name
 		ch <- prometheus.MustNewConstMetric(c.endpoint, prometheus.CounterValue, float64(sum.names[endpointCount+e.Key]), name, e.Name)
-		state := dnslb.Disabled
-		if snapshot != nil && snapshot.Director() == r.director {
-			state = snapshot.State(e)
-		}
+		state := snapshot.State(e)
 		up := 0.0
 		if state.Served() {
 			up = 1
@@ -189,27 +224,8 @@ func (c *collector) collectProfiles(ch chan<- prometheus.Metric, r *running, sum
 }
 
 // collectSockets shows what became of messages before and after answering.
-func (c *collector) collectSockets(ch chan<- prometheus.Metric, r *running) {
-	var all struct {
-		server.Stats
-		HTTPS server.TransportStats
-	}
-	refused := map[string]uint64{}
-	for _, d := range r.listening {
-		if d.doh != nil {
-			h := d.doh.Stats()
-			all.HTTPS.Add(h.HTTPS)
-			for _, why := range doh.Refusals() {
-				refused[why.String()] += h.Refused[why]
-			}
-			continue
-		}
-		s := d.dns.Stats()
-		all.UDP.Add(s.UDP)
-		all.TCP.Add(s.TCP)
-		all.TLS.Add(s.TLS)
-	}
-	for name, s := range map[string]*server.TransportStats{"udp": &all.UDP, "tcp": &all.TCP, "dot": &all.TLS, "doh": &all.HTTPS} {
+func (c *collector) collectSockets(ch chan<- prometheus.Metric, all *traffic) {
+	for name, s := range map[string]*server.TransportStats{"udp": &all.UDP, "tcp": &all.TCP, "dot": &all.TLS, "doh": &all.https.HTTPS} {
 		for _, why := range server.Drops() {
 			ch <- prometheus.MustNewConstMetric(c.dropped, prometheus.CounterValue, float64(s.Dropped[why]), name, why.String())
 		}
@@ -218,14 +234,22 @@ func (c *collector) collectSockets(ch chan<- prometheus.Metric, r *running) {
 			ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(s.Refused), name)
 		}
 	}
-	c.collectRefusals(ch, refused)
+	for _, why := range doh.Refusals() {
+		ch <- prometheus.MustNewConstMetric(c.notQueries, prometheus.CounterValue, float64(all.https.Refused[why]), why.String())
+	}
 }
 
-// collectRefusals shows HTTP requests that were no queries.
-func (c *collector) collectRefusals(ch chan<- prometheus.Metric, refused map[string]uint64) {
-	for why, n := range refused {
-		ch <- prometheus.MustNewConstMetric(c.notQueries, prometheus.CounterValue, float64(n), why)
+// collectLog shows what became of records of queries.
+func (c *collector) collectLog(ch chan<- prometheus.Metric) {
+	s := c.app.queryLog.Stats()
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
+	count(c.logged, s.Written)
+	count(c.unlogged, s.Dropped, "behind")
+	count(c.unlogged, s.Failed, "write")
+	count(c.tapped, s.DnstapWritten)
+	count(c.untapped, s.DnstapDropped)
 }
 
 // collectSigners shows the signatures that were made.

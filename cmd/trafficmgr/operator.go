@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -71,6 +72,7 @@ func (a *app) status(r *daemon.Reloader) *status {
 	for key := range run.listening {
 		s.Listen = append(s.Listen, key.String())
 	}
+	slices.Sort(s.Listen)
 	for _, z := range run.zones.Zones {
 		s.Zones = append(s.Zones, zoneStatus{Name: z.Name, Serial: z.Serial(), Signed: run.view.Signers[z] != nil})
 	}

@@ -35,7 +35,7 @@ func (l *logger) Want() bool {
 // Put implements [authority.QueryLogger].
 func (l *logger) Put(e *authority.Event) {
 	r := &l.record
-	*r = querylog.Record{Time: e.Peer.Now, Took: max(time.Since(e.Peer.Now), 0), Client: e.Peer.Addr, Local: netip.AddrPortFrom(e.Peer.Local, 0),
+	*r = querylog.Record{Time: e.Peer.Now, Took: max(time.Since(e.Peer.Now), 0), Client: e.Peer.Addr, Local: netip.AddrPortFrom(e.Peer.Local, e.Peer.LocalPort),
 		Transport: transportName(e.Peer.Transport), Name: e.Name, Type: e.Type, Class: e.Class, Rcode: uint16(e.Rcode), Size: len(e.Response),
 		AA: e.Response[2]&4 != 0, TC: e.Response[2]&2 != 0, DO: e.DO, Scope: e.Scope}
 	if e.ECS.Addr.IsValid() {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/config"
-	"gatehouse/dnslb/authority"
 	"gatehouse/dnslb/querylog"
 	"gatehouse/internal/admin"
 	"gatehouse/internal/command"
@@ -54,14 +52,15 @@ func serve(ctx context.Context, src source, started func(*config.TrafficManager)
 	a.inherit(a.upgrader.Inheritance())
 	a.openQueryLog()
 	defer a.startHosts(ctx)()
-	reloader := &daemon.Reloader{Apply: a.apply, Known: a.own(nil), OnResult: a.reloaded}
+	reloader := &daemon.Reloader{Apply: a.apply, Known: a.own(nil), OnResult: a.reloaded, FreeMemory: true}
 	if err := reloader.Reload(ctx, "start"); err != nil {
 		return command.StartError(err)
 	}
 	d := &daemon.Daemon{
 		Log: a.log, Tasks: []daemon.Task{&serverTask{a: a, started: started}},
-		Reloader: reloader, Upgrader: a.upgrader, Notifier: notifier, Reopen: a.reopenLogs,
-		Drain: func() time.Duration { return a.running().conf.Drain },
+		Reloader: reloader, Upgrader: a.upgrader, Notifier: notifier,
+		Reopen: func() error { return reloader.Exclusively(ctx, a.reopenLogs) },
+		Drain:  func() time.Duration { return a.running().conf.Drain },
 	}
 	if d.Support, err = a.support(d, reloader); err != nil {
 		return err
@@ -84,29 +83,12 @@ func (a *app) startHosts(ctx context.Context) (stop func()) {
 	}
 }
 
-// openQueryLog starts the query log. Where it goes, a configuration says; but
-// for dnstap, which a start alone reads.
+// openQueryLog starts the query log. Where it goes, a configuration says.
 func (a *app) openQueryLog() {
-	conf, _, err := a.source.load()
-	tap := ""
-	if err == nil {
-		tap = conf.QueryLog.Dnstap
-	}
 	host, _ := os.Hostname()
-	a.queryLog = querylog.New(querylog.Options{Dnstap: tap, Identity: host, Version: binary.Name + " " + version, Logger: a.log})
-	var mu sync.Mutex
-	var shared *querylog.Lane
-	a.authority.Log = func(isShared bool) authority.QueryLogger {
-		mu.Lock()
-		defer mu.Unlock()
-		if !isShared {
-			return newLogger(a.queryLog, a.queryLog.Lane(), nil)
-		}
-		if shared == nil {
-			shared = a.queryLog.Lane()
-		}
-		return newLogger(a.queryLog, shared, &mu)
-	}
+	a.queryLog = querylog.New(querylog.Options{Identity: host, Version: binary.Name + " " + version, Logger: a.log})
+	a.lanes.log = a.queryLog
+	a.authority.Log = a.lanes.logger
 }
 
 // reopenLogs opens the files of the query log again, after they were renamed.
@@ -120,7 +102,7 @@ func (a *app) reopenLogs() error {
 	if err != nil {
 		return err
 	}
-	a.queryLog.Use(out, conf.QueryLog.Sample)
+	a.queryLog.Use(out, conf.QueryLog.Sample, conf.QueryLog.Dnstap)
 	return nil
 }
 

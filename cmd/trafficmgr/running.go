@@ -29,7 +29,7 @@ type running struct {
 	logOutput querylog.Output // nil: no log, or the one before goes on
 
 	listening map[doorKey]*door
-	renew     []func()              // gives doors that go on their certificates
+	renew     []func()              // tells doors that go on what has changed
 	watches   map[int]*health.Watch // by Endpoint.ID, of those that are probed
 	signers   map[signerKey]*dnssec.Signer
 	files     []string

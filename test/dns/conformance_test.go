@@ -70,9 +70,9 @@ func edns(version uint8, do bool, options ...dns.EDNS0) func(*dns.Msg) {
 }
 
 // The rows of ISC's compliance tests on real sockets: what is sent, the code
-// that comes back, and whether the SOA is in the answer.
+// that comes back, and whether the SOA is in the answer. Over each transport.
 func TestComplianceOnSockets(t *testing.T) {
-	p := start(t, `
+	_, doors := startDoors(t, `
 nsid: here
 zones: [{name: lab.test, nameServers: [ns1.other.test]}]
 profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: none}, endpoints: [{name: a, target: 192.0.2.1}]}]
@@ -124,9 +124,10 @@ profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: no
 			soa   bool
 		}{"type " + dns.Type(qtype).String(), query(t, qtype), 0, false})
 	}
-	for _, network := range []string{"udp", "tcp"} {
+	for _, d := range doors {
+		network := d.network
 		for _, tt := range tests {
-			out := exchange(t, network, p.address, tt.msg)
+			out := d.exchange(t, tt.msg)
 			asked, m := new(dns.Msg), new(dns.Msg)
 			if err := asked.Unpack(tt.msg); err != nil {
 				t.Fatal(err)
@@ -150,7 +151,7 @@ profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: no
 			"opcodeflg": "12677f7f0000000000000000",
 		} {
 			b, _ := hex.DecodeString(msg)
-			if out := exchange(t, network, p.address, b); hex.EncodeToString(out) != "1267f804"+strings.Repeat("00", 8) {
+			if out := d.exchange(t, b); hex.EncodeToString(out) != "1267f804"+strings.Repeat("00", 8) {
 				t.Errorf("%s over %s: %x", name, network, out)
 			}
 		}
