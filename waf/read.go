@@ -25,14 +25,15 @@ type Client struct {
 // reader makes the variables of requests from messages. Its memory is used
 // again; the texts it makes are not.
 type reader struct {
-	buf []byte
+	buf       []byte
+	targetLen int // of the target in buf
 }
 
 // request fills r from a message. All its texts are pieces of one copy of the
 // head.
 //
 // REQUEST_FILENAME is of the path that is forwarded; the variables that hold
-// the target are as it was received.
+// the target are as it was received, unless it was rewritten.
 func (rd *reader) request(m *httpmsg.Request, c *Client, argumentLimit int, r *variables.Request) {
 	rd.collect(m, c)
 	all := string(rd.buf)
@@ -41,18 +42,22 @@ func (rd *reader) request(m *httpmsg.Request, c *Client, argumentLimit int, r *v
 		all = all[n:]
 		return s
 	}
-	method, target := m.MethodText.Len, m.Target.Len
-	r.Line = all[:int(method)+1+int(target)+1+len(c.Proto)]
-	r.Method = take(int(method))
+	method, target := int(m.MethodText.Len), rd.targetLen
+	r.Line = all[:method+1+target+1+len(c.Proto)]
+	r.Method = take(method)
 	take(1)
-	r.Target = take(int(target))
+	r.Target = take(target)
 	take(1)
 	r.Protocol = take(len(c.Proto))
 	r.Host = take(int(m.HostName.Len))
 	r.Path = take(int(m.Path.Len))
 	r.Sent = r.Path
 	r.Query = ""
-	if m.HasQuery {
+	switch {
+	case !m.HasQuery:
+	case m.Rewritten:
+		r.Query = r.Target[target-int(m.Query.Len):]
+	default:
 		r.Query = r.Target[m.Query.Off-m.Target.Off:][:m.Query.Len]
 	}
 	r.Client, r.Peer, r.Server, r.TLS = c.Addr, c.Peer, c.Local, c.TLS
@@ -76,7 +81,9 @@ func (rd *reader) request(m *httpmsg.Request, c *Client, argumentLimit int, r *v
 func (rd *reader) collect(m *httpmsg.Request, c *Client) {
 	b := append(rd.buf[:0], m.Bytes(m.MethodText)...)
 	b = append(b, ' ')
-	b = append(b, m.Bytes(m.Target)...)
+	from := len(b)
+	b = appendTarget(b, m)
+	rd.targetLen = len(b) - from
 	b = append(b, ' ')
 	b = append(b, c.Proto...)
 	b = append(b, m.Bytes(m.HostName)...)
@@ -88,6 +95,19 @@ func (rd *reader) collect(m *httpmsg.Request, c *Client) {
 		}
 	}
 	rd.buf = b
+}
+
+// appendTarget appends the request target: as received, or as the gateway has
+// rewritten it. What is judged is what the backend gets.
+func appendTarget(b []byte, m *httpmsg.Request) []byte {
+	if !m.Rewritten {
+		return append(b, m.Bytes(m.Target)...)
+	}
+	b = append(b, m.Bytes(m.Path)...)
+	if m.HasQuery {
+		b = append(append(b, '?'), m.Bytes(m.Query)...)
+	}
+	return b
 }
 
 // target works out what the rules know of the request target.

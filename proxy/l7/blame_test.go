@@ -39,13 +39,21 @@ func withoutDescriptors(t *testing.T, f func()) {
 	f()
 }
 
+// forgetIdle makes the next request dial. The client has the answer before
+// the connection to the backend is idle.
+func forgetIdle(t *testing.T, g *gateway) {
+	t.Helper()
+	testkit.Eventually(t, soon, "the connection to be idle", func() bool { return g.idle() == 1 })
+	g.transport(t).closeIdle(1<<63 - 1)
+}
+
 // With no descriptors left every member would look dead.
 func TestAMemberIsNotEjectedForWantOfDescriptors(t *testing.T) {
 	b := testkit.NewBackend(t, nil)
 	g := start(t, setup{backends: []*testkit.Backend{b}, pool: ejecting})
 	c := testkit.Dial(t, g.addr)
 	ask(t, c, get("/"), 200)
-	g.transport(t).closeIdle(1<<63 - 1) // the next request dials
+	forgetIdle(t, g)
 	withoutDescriptors(t, func() { ask(t, c, get("/without"), 502) })
 	if l := g.lineOf(t, "/without"); l.text("termination") != "SC" {
 		t.Errorf("the log says %v", l)
@@ -54,7 +62,7 @@ func TestAMemberIsNotEjectedForWantOfDescriptors(t *testing.T) {
 		t.Error("the member is blamed")
 	}
 	ask(t, c, get("/"), 200)
-	g.transport(t).closeIdle(1<<63 - 1)
+	forgetIdle(t, g)
 	b.Stop()
 	ask(t, c, get("/"), 502)
 	if s := g.state(); s != proxy.Ejected {

@@ -5,6 +5,8 @@ import (
 
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/stream"
+	"gatehouse/internal/tlscert"
+	"gatehouse/proxy/l7/rewrite"
 )
 
 // Client is who sent a request, and how it came in.
@@ -31,13 +33,18 @@ type Connection struct {
 	Local    netip.AddrPort
 	Shard    uint32 // spreads counters over cores
 
-	Secure     bool   // TLS from the client
-	TLSGroup   string // of the listener that did the handshake
-	TLSFor     string // its name
+	Secure   bool   // TLS from the client
+	TLSGroup string // of the listener that did the handshake
+	TLSFor   string // its name
+	// ClientCert is what the client showed that listener; nil: it did not ask.
+	ClientCert *tlscert.ClientCert
 	TLSVersion uint16
 	Cipher     uint16
 	ServerName string
 	Handshake  int64 // how long the PROXY header and TLS took; -1: neither
+
+	Offered []uint16             // cipher suites that the client offered
+	Trips   rewrite.RoundTripper // knows how long it takes to the client and back; nil: nobody does
 }
 
 // Arrival is how a request came in; times are on the clock of stream.Now.
@@ -47,6 +54,7 @@ type Arrival struct {
 	First     bool  // on its connection
 	IdleSince int64 // when the last exchange ended, or the connection was opened
 	Proto     string
+	Early     bool // before the end of the handshake: it may be a replay (RFC 8470)
 }
 
 // Exchange is one request on its way through, whatever protocol carries it,
@@ -55,8 +63,8 @@ type Arrival struct {
 //
 // One goroutine uses it, with one exception: ReadBody and Trailers may run in
 // another while the first responds. Every error means that the client cannot
-// be served any more, except an *http1.Error of a body's, which has a status
-// to answer with.
+// be served any more, except an *http1.Error, which has a status to answer with:
+// of a body's, or of a response that is not fit for the client.
 type Exchange interface {
 	RequestBody
 	Responder
@@ -103,29 +111,39 @@ type RequestBody interface {
 
 // Responder takes the response. Framing is the protocol's affair.
 type Responder interface {
+	sink
+
 	// Inform sends a 1xx response.
 	Inform(r *httpmsg.Response) error
-	// Respond sends the final head and the first piece of the body; end says
-	// that the body ends with it.
-	Respond(r *httpmsg.Response, body []byte, end bool) error
-	WriteBody(p []byte) error
-	Finish(trailers *httpmsg.Fields) error
 	// Started reports whether a final head was sent.
 	Started() bool
 	// CloseAfter ends the client's connection, where there is one to end,
 	// after this exchange.
 	CloseAfter()
+	// Retire is CloseAfter for when the connection is not fit for further
+	// requests, which then matters also where there are several at a time.
+	Retire()
 	// Abort makes sure that the client does not take what it got for a whole
 	// response.
 	Abort()
 	// Spoil is Abort for when nobody knows what state the exchange is in: its
 	// memory must not be used again.
 	Spoil()
+	// Switch answers 101, or what stands for it, and gives up the connection to
+	// a tunnel, with the bytes that already came behind the request.
+	Switch(r *httpmsg.Response, protocol []byte) (stream.Tunnel, []byte, error)
+}
+
+// sink takes a final response: the client's exchange, or what stands before it
+// and changes the response or keeps a copy.
+type sink interface {
+	// Respond sends the final head and the first piece of the body; end says
+	// that the body ends with it.
+	Respond(r *httpmsg.Response, body []byte, end bool) error
+	WriteBody(p []byte) error
+	Finish(trailers *httpmsg.Fields) error
 	// Direct returns a stream that body bytes may be moved to as they are,
 	// or nil; Moved notes that n were.
 	Direct() *stream.Conn
 	Moved(n int64)
-	// Switch answers 101 and gives up the connection to a tunnel, with the
-	// bytes that already came behind the request.
-	Switch(r *httpmsg.Response, protocol []byte) (*stream.Conn, []byte, error)
 }

@@ -157,11 +157,12 @@ func (x *memoryExchange) WriteBody(p []byte) error {
 func (x *memoryExchange) Finish(*httpmsg.Fields) error { x.finished = true; return nil }
 func (x *memoryExchange) Started() bool                { return x.started }
 func (x *memoryExchange) CloseAfter()                  {}
+func (x *memoryExchange) Retire()                      {}
 func (x *memoryExchange) Abort()                       { x.aborted = true }
 func (x *memoryExchange) Spoil()                       { x.aborted = true }
 func (x *memoryExchange) Direct() *stream.Conn         { return nil }
 func (x *memoryExchange) Moved(int64)                  {}
-func (x *memoryExchange) Switch(*httpmsg.Response, []byte) (*stream.Conn, []byte, error) {
+func (x *memoryExchange) Switch(*httpmsg.Response, []byte) (stream.Tunnel, []byte, error) {
 	return nil, nil, errors.New("no connection to give up")
 }
 

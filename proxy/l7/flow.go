@@ -1,17 +1,22 @@
 package l7
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"time"
 
 	"gatehouse/config"
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/stream"
 	"gatehouse/internal/telemetry"
+	"gatehouse/internal/tlscert"
 	"gatehouse/proxy"
 	"gatehouse/proxy/http1"
+	"gatehouse/proxy/http2"
+	"gatehouse/proxy/l7/rewrite"
 )
 
 // flow is the way of one request through the gateway. It is pooled with the
@@ -25,12 +30,17 @@ type flow struct {
 
 	// The client's connection.
 	client   Client
+	frontend int // its ID
 	shard    uint32
 	tlsGroup string
 	tlsFor   string
+	offered  []uint16
+	trips    rewrite.RoundTripper
+	cert     *tlscert.ClientCert // nil: none was asked for
 	proto    string
 	secure   bool
 	trusted  bool
+	early    bool // the request may be a replay
 
 	first    *Listener // stands for the address; nil when that was removed
 	listener *Listener // nil until the host is known
@@ -41,15 +51,46 @@ type flow struct {
 	kept   held    // the response body, for a stage, until its head is sent
 	copies copies  // what stages keep of either
 	upload *upload // the second goroutine, while there is one
+	copied *copied // for a mirror, until it is given away; nil: none
 
-	up             *http1.Upstream // memory for the backend's side
+	to             sink // where the backend's response goes: x, or what changes it on the way there
+	compressing    compressing
+	web            grpcWeb
+	up             upstream        // the backend's side: one, or two
+	one            *http1.Upstream // memory for it over HTTP/1.1
+	two            *http2.Upstream // and over HTTP/2; nil until it is needed
+	tries          int             // of the member, beyond the first
+	grpcCode       int             // what to answer to gRPC; 0: what the status says
 	backend        *proxy.Backend
-	inFlight       bool     // backend counts the request
-	streamed       bool     // the response body took more than one piece
-	trailers       trailers // of the request
-	answerTrailers trailers // of the response
+	inFlight       bool            // backend counts the request
+	retrying       bool            // its pool counts it among the retries
+	entered        bool            // its pool counts it
+	hedging        bool            // its pool counts a hedge of it
+	hedge          *hedge          // while it is under way
+	spare          *http1.Upstream // memory for a hedge; nil: there was none yet
+	next           *proxy.Backend  // of the next attempt, which it counts already; nil: to be picked
+	firstSent      int64           // when the first attempt began, where each has a timeout
+	lastWait       time.Duration   // how long the last one was given; 0: requestTimeout
+	streamed       bool            // the response body took more than one piece
+	trailers       trailers        // of the request
+	answerTrailers trailers        // of the response
 	failure        failure
-	repin          bool // the client needs a new affinity cookie
+	repin          bool           // the client needs a new affinity cookie
+	pin            *proxy.Backend // what its affinity cookie names
+
+	rewrite   rewrite.Exchange
+	rewriting bool    // rewrite is in use
+	quotas    []quota // what rate limits said that the client is told
+	also      *Target // what the new path would lead to; nil: target, or the path is not new
+
+	who identity // what authentications have found out
+
+	bodyMax  int64 // bound on the request's body; 0: none
+	bodyRead int64 // of it
+
+	caching     *caching // what the cache of its target does for it; nil: there is none
+	cacheMemory *caching
+	known       bool // the client has said who it is, as it came
 
 	tunneled int64 // bytes from the client after an upgrade
 
@@ -72,11 +113,11 @@ func (g *Gateway) Options(c *http1.ServerConn) *http1.Options {
 // Serve implements http1.Handler.
 func (g *Gateway) Serve(x *http1.Exchange) {
 	c, a := arrived(x)
-	x.Ended = g.flowOf(x).run(x, &c, a)
+	x.Ended = g.flowIn(&x.Data).run(x, &c, a)
 }
 
-// ServeExchange answers one request of a protocol other than HTTP/1.1, whose
-// connection has done what Frontend does for that.
+// ServeExchange answers one request of a protocol other than those that
+// Frontend accepts, whose connection has done what Frontend does for that.
 func (g *Gateway) ServeExchange(x Exchange, c *Connection, a Arrival) {
 	newFlow(g).run(x, c, a)
 }
@@ -99,8 +140,7 @@ func arrived(x *http1.Exchange) (Connection, Arrival) {
 		a.Proto = "HTTP/1.0"
 	}
 	a.First, a.IdleSince = x.First()
-	return Connection{Frontend: c.fe.ID, Peer: c.Peer, Local: c.Local, Shard: c.Shard, Secure: c.secure, TLSGroup: c.tlsGroup,
-		TLSFor: c.tlsFor, TLSVersion: c.tlsVersion, Cipher: c.cipher, ServerName: c.serverName, Handshake: c.handshake}, a
+	return c.connection(), a
 }
 
 // contain keeps a bug that a request ran into from ending the process: the
@@ -113,18 +153,18 @@ func (f *flow) contain(x Exchange) {
 	}
 	f.gw.bug(r)
 	x.Spoil()
-	if f.backend != nil && f.inFlight {
-		f.backend.End()
-	}
-	if c := f.up.Conn(); c != nil {
-		c.Stream.Abort()
-	}
+	f.giveUp()
+	f.compressing.drop()
 	if f.listener != nil {
 		f.listener.Metrics.Ended(f.shard)
 	}
 	f.held.forget(&f.gw.held)
 	f.kept.forget(&f.gw.held)
 	f.copies.end(&f.gw.held)
+	if f.copied != nil {
+		f.copied.body.forget(&f.gw.held)
+		f.copied = nil
+	}
 	f.letGo()
 }
 
@@ -145,9 +185,13 @@ func (g *Gateway) survive(clean func()) {
 
 // Refuse implements http1.Handler.
 func (g *Gateway) Refuse(x *http1.Exchange, why *http1.Error) {
-	f := g.flowOf(x)
 	c, a := arrived(x)
-	f.begin(x, &c, a)
+	g.flowIn(&x.Data).turnDown(x, &c, a, why)
+}
+
+// turnDown answers what is no request that can be served.
+func (f *flow) turnDown(x Exchange, c *Connection, a Arrival, why *http1.Error) {
+	f.begin(x, c, a)
 	f.countLimit(why)
 	f.rec.Termination = telemetry.Termination{'P', 'R'}
 	if why.Status == 408 {
@@ -162,33 +206,27 @@ func (g *Gateway) Refuse(x *http1.Exchange, why *http1.Error) {
 	f.end()
 }
 
-// flowOf returns the flow that is pooled with an exchange.
-func (g *Gateway) flowOf(x *http1.Exchange) *flow {
-	if f, ok := x.Data.(*flow); ok {
-		f.gw = g
-		return f
-	}
-	f := newFlow(g)
-	x.Data = f
-	return f
+func newFlow(g *Gateway) *flow {
+	one := http1.NewUpstream()
+	return &flow{gw: g, one: one, up: one}
 }
-
-func newFlow(g *Gateway) *flow { return &flow{gw: g, up: http1.NewUpstream()} }
 
 // begin takes the snapshot and notes who asks.
 func (f *flow) begin(x Exchange, c *Connection, a Arrival) {
-	f.x, f.req = x, x.Request()
+	f.x, f.to, f.req = x, x, x.Request()
 	f.shard, f.secure, f.tlsGroup, f.tlsFor, f.proto = c.Shard, c.Secure, c.TLSGroup, c.TLSFor, a.Proto
+	f.frontend, f.offered, f.trips = c.Frontend, c.Offered, c.Trips
+	f.cert, f.early = c.ClientCert, a.Early
 	f.snap, f.lent = f.gw.acquire(f.shard), true
 	f.trusted = f.snap.Trusted.Contains(c.Peer.Addr())
 	f.client = Client{Addr: c.Peer, Peer: c.Peer, Local: c.Local, TLS: c.Secure, Proto: a.Proto}
-	f.began, f.connected, f.answered = a.Start, 0, 0
+	f.began, f.connected, f.answered, f.grpcCode = a.Start, 0, 0, 0
 	f.first, f.listener = nil, nil
 	if s := f.snap.sites(c.Frontend); s != nil && s.First().HTTPS == c.Secure {
 		f.first = s.First()
 		f.listener = s.Find(f.req.Bytes(f.req.HostName))
 	} else {
-		x.CloseAfter() // the listener is gone, or has changed its protocol
+		x.Retire() // the listener is gone, or has changed its protocol
 	}
 	f.beginRecord(c, a)
 }
@@ -196,10 +234,14 @@ func (f *flow) begin(x Exchange, c *Connection, a Arrival) {
 // serve takes the request through its steps, each of which may end it.
 func (f *flow) serve() {
 	switch {
+	case f.snap.Challenges != nil && f.meetChallenge():
 	case f.listener == nil:
 		f.refuse(404, "no listener takes this host", telemetry.ErrorInfoInvalidHost)
 	case !f.admit():
+	case f.early && f.tooEarly():
 	case !f.route():
+	case f.target.CORS != nil && f.preflight():
+	case !f.pass() || !f.share() || !f.withinSize():
 	case f.target.Redirect != nil:
 		f.redirect(f.target.Redirect)
 	default:
@@ -207,16 +249,32 @@ func (f *flow) serve() {
 	}
 }
 
+// pass takes the request past what its target, and the one that a rewrite leads
+// to, ask of it: rate limits come before anybody is asked who it is, so that
+// guesses count.
+func (f *flow) pass() bool {
+	came := f.target
+	switch {
+	case !f.withinRates():
+	case came.Auth != nil && !f.authenticate(came.Auth):
+	case came.Redirect == nil && came.Rewrite != nil && !f.rewriteRequest():
+	case f.rewriting && !f.authenticateRewritten():
+	case f.target != came && !f.withinRatesBeyond(came):
+	default:
+		return true
+	}
+	return false
+}
+
 // admit checks the client and the request against the listener's rules.
 func (f *flow) admit() bool {
-	if f.secure && f.tlsGroup != f.listener.TLSGroup {
-		if f.tlsFor != f.listener.Name {
-			f.refuse(421, "host belongs to a listener with other TLS settings", telemetry.ErrorInfoInvalidHost)
-			return false
-		}
-		f.x.CloseAfter() // a reload changed the settings: they apply from the next connection on
+	if f.secure && (f.tlsGroup != f.listener.TLSGroup || f.cert.Stale(f.rec.Start)) && !f.regroup() {
+		return false
 	}
 	f.findClient()
+	if f.snap.Identity != nil {
+		f.dropIdentity(&f.req.Fields)
+	}
 	if rule := f.listener.Access.deniedBy(f.client.Addr.Addr()); rule != nil {
 		f.refuse(403, "access rule "+ruleLabel(rule), "")
 		return false
@@ -234,6 +292,39 @@ func (f *flow) admit() bool {
 		return true
 	}
 	return f.canonicalise()
+}
+
+// regroup decides on a request for a listener with other TLS settings than
+// those of the handshake, or whose client's certificate may no longer be good;
+// false: it was refused. If a reload changed the settings of the listener
+// itself, they apply from the next connection on, except that the client's
+// certificate must be good now.
+func (f *flow) regroup() bool {
+	if f.tlsGroup != f.listener.TLSGroup && f.tlsFor != f.listener.Name {
+		f.refuse(421, "host belongs to a listener with other TLS settings", telemetry.ErrorInfoInvalidHost)
+		return false
+	}
+	f.x.Retire()
+	var shown []*x509.Certificate
+	if f.cert != nil {
+		shown = f.cert.Shown
+	}
+	cert, err := f.listener.ClientAuth.Client(shown, time.Now())
+	f.cert = cert
+	f.noteClientCert()
+	if err != nil {
+		f.refuse(421, err.Error(), telemetry.ErrorInfoHTTPSNoCert)
+		return false
+	}
+	return true
+}
+
+// noteClientCert puts the client's certificate into the record.
+func (f *flow) noteClientCert() {
+	r := &f.rec
+	if r.ClientVerify, r.ClientFingerprint, r.ClientIssuer = "", "", ""; f.cert != nil {
+		r.ClientVerify, r.ClientFingerprint, r.ClientIssuer = f.cert.Verdict, f.cert.Fingerprint, f.cert.Issuer
+	}
 }
 
 // canonicalise makes the path that routing decides on and that is forwarded.
@@ -269,19 +360,31 @@ var errPathParams = errors.New("path parameter (;) makes the path match another 
 
 // route chooses the target.
 func (f *flow) route() bool {
+	switch {
+	case !f.choose():
+		f.refuse(400, errPathParams.Error(), telemetry.ErrorInfoRequestURIInvalid)
+	case f.target == nil:
+		f.refuse(404, "no rule is bound to the listener", "")
+	default:
+		return true
+	}
+	return false
+}
+
+// choose finds the target of the path, nil for none; false when the path is
+// ambiguous.
+func (f *flow) choose() bool {
 	f.target = f.listener.Target
 	if m := f.listener.Paths; m != nil {
 		var ambiguous bool
-		if f.target, ambiguous = m.Find(f.req.Bytes(f.req.Path)); ambiguous {
-			f.refuse(400, errPathParams.Error(), telemetry.ErrorInfoRequestURIInvalid)
+		if f.target, ambiguous = m.Find(f.req, f.req.Bytes(f.req.Path), f.trusted); ambiguous {
 			return false
 		}
 	}
 	if f.target == nil {
-		f.refuse(404, "no rule is bound to the listener", "")
-		return false
+		return true
 	}
-	f.rec.PathRule = f.target.PathRule
+	f.rec.PathRule, f.rec.Pool, f.rec.Settings = f.target.PathRule, "", ""
 	if s := f.target.Settings; s != nil {
 		f.rec.Pool, f.rec.Settings = s.Pool, s.Name
 	}
@@ -316,6 +419,9 @@ func (f *flow) beginRecord(c *Connection, a Arrival) {
 		r.TR = a.HeadDone - a.Start
 	}
 	r.TLS, r.TLSVersion, r.Cipher, r.ServerName = f.secure, c.TLSVersion, c.Cipher, c.ServerName
+	if f.cert != nil {
+		f.noteClientCert()
+	}
 	if l := f.listener; l != nil {
 		r.Listener, r.Rule = l.Name, l.Rule
 		f.client.Listener = l.Name
@@ -400,9 +506,27 @@ func (f *flow) letGo() {
 // release drops what must not be kept in the pool.
 func (f *flow) release() {
 	f.letGo()
-	f.snap, f.x, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil
+	f.snap, f.x, f.to, f.req, f.first, f.listener, f.target, f.backend = nil, nil, nil, nil, nil, nil, nil, nil
+	f.cert = nil
 	f.streamed, f.trailers, f.answerTrailers = false, trailersUnknown, trailersUnknown
-	f.repin, f.tunneled, f.upload = false, 0, nil
+	f.offered, f.trips = nil, nil
+	f.firstSent, f.lastWait = 0, 0
+	f.quotas = f.quotas[:0]
+	f.repin, f.pin, f.tunneled, f.upload, f.also = false, nil, 0, nil, nil
+	f.known = false
+	if f.rewriting {
+		f.rewriting = false
+		f.rewrite.End()
+	}
+	if f.who.n > 0 {
+		f.who.reset()
+	}
+	if f.compressing.policy != nil {
+		f.compressing.end()
+	}
+	if f.web.on {
+		f.web.end()
+	}
 	if cap(f.scratch) > 16<<10 {
 		f.scratch = nil
 	}

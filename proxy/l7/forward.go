@@ -1,10 +1,10 @@
 package l7
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -45,6 +45,16 @@ const (
 // forward sends the request to a member of the target's pool and the response
 // back.
 func (f *flow) forward() {
+	f.pin = f.pinned() // by the cookies that the client sent
+	if !f.findWeb() {  // which is never compressed
+		f.compressResponse()
+	}
+	if f.target.Caching != nil {
+		f.known = f.who.n > 0 || f.req.Count(httpmsg.Authorization) > 0 // whatever becomes of it on the way
+	}
+	if f.rewriting && f.rewrite.ChangesTarget() {
+		f.rewrite.Apply(true)
+	}
 	f.startStages()
 	v, hold := f.stages.onHead(f.req)
 	if v.ends() {
@@ -55,23 +65,66 @@ func (f *flow) forward() {
 	if !ok {
 		return
 	}
-	if f.prepareRequest() {
-		f.exchange(l)
+	path, mirrored := f.req.Path, f.mirrored()
+	if !f.prepareRequest() || !f.translateWeb(&l) {
+		return
 	}
+	if mirrored {
+		f.copyRequest(&l)
+		defer f.dropCopy()
+	}
+	if f.target.Caching == nil {
+		f.exchange(l)
+	} else {
+		f.throughCache(l, path)
+	}
+	f.endAttempts()
+}
+
+// endAttempts gives back what the pool counts of a request beside its members:
+// retries, hedges, a place.
+func (f *flow) endAttempts() {
+	f.endRetry()
+	f.endHedge()
+	f.leavePool()
+}
+
+// giveUp gives everything back that the backend's side of a request has, when
+// nobody knows what state it is in.
+func (f *flow) giveUp() {
+	f.endHedgeOf(f.hedge)
+	if f.backend != nil && f.inFlight {
+		f.backend.End()
+	}
+	f.giveUpNext()
+	f.endAttempts()
+	f.spoilUpstream()
 }
 
 // startStages begins the stages of the target.
 func (f *flow) startStages() {
-	if len(f.target.Stages) == 0 {
+	if len(f.target.Stages) == 0 && (f.also == nil || len(f.also.Stages) == 0) {
 		return
 	}
 	f.client.Host = string(f.req.Bytes(f.req.HostName))
 	f.client.TraceID, f.client.Memory = f.rec.TraceID, memory{f}
 	f.copies.begin()
 	for _, m := range f.target.Stages {
-		if s := m.Begin(f.client); s != nil {
-			f.stages = append(f.stages, stageViews{Stage: s})
+		f.startStage(m)
+	}
+	if f.also == nil {
+		return
+	}
+	for _, m := range f.also.Stages {
+		if !slices.Contains(f.target.Stages, m) {
+			f.startStage(m)
 		}
+	}
+}
+
+func (f *flow) startStage(m StageMaker) {
+	if s := m.Begin(f.client); s != nil {
+		f.stages = append(f.stages, stageViews{Stage: s})
 	}
 }
 
@@ -89,9 +142,12 @@ func (f *flow) endStages() {
 // exchange finds a member that takes the request, and passes its response on.
 func (f *flow) exchange(l load) {
 	var failed *proxy.Backend
-	pinned := f.pinned()
+	pinned, key := f.pin, f.hashKey()
 	for attempt := 0; ; attempt++ {
-		b, err := f.pick(pinned, failed)
+		b, err := f.next, error(nil)
+		if f.next = nil; b == nil {
+			b, err = f.pick(key, pinned, failed)
+		}
 		if err != nil && failed != nil {
 			f.refuseAs(f.failure) // nobody else to ask
 			return
@@ -105,21 +161,22 @@ func (f *flow) exchange(l load) {
 		f.rec.Backend = b.Name()
 		f.rec.Retries = attempt
 		again := f.attempt(b, l, attempt < f.target.Settings.Retries.Attempts)
-		f.inFlight = false
-		b.End()
+		if f.inFlight { // else it was given back before the client had the response
+			f.inFlight = false
+			f.backend.End()
+		}
 		if !again {
 			return
 		}
-		failed = b
+		if !f.beginRetry() {
+			f.failure.reason += "; not retried: the budget of retries is spent"
+			f.refuseAs(f.failure)
+			return
+		}
+		if failed = f.backend; !f.backoff(attempt) {
+			return
+		}
 	}
-}
-
-// pick chooses a member and counts the request in.
-func (f *flow) pick(pinned, failed *proxy.Backend) (*proxy.Backend, error) {
-	if pinned != nil && pinned != failed && pinned.Begin() {
-		return pinned, nil
-	}
-	return f.target.Pool.Acquire(failed)
 }
 
 // attempt sends the request to one member. It reports whether another one
@@ -127,21 +184,31 @@ func (f *flow) pick(pinned, failed *proxy.Backend) (*proxy.Backend, error) {
 func (f *flow) attempt(b *proxy.Backend, l load, mayRetry bool) (again bool) {
 	t := b.Attached().(*Transport)
 	f.setHost(b)
-	onTimeout := mayRetry && f.target.Settings.Retries.OnTimeout
+	f.tries = 0
 	for fresh := false; ; fresh = true {
 		o := f.send(t, b, &l, fresh, mayRetry)
 		if o != sent {
 			return o == retryMember
 		}
 		if _, all := l.first(); all {
-			o = f.receive(t, onTimeout)
+			o = f.receive(t, &l, mayRetry)
 		} else {
-			o = f.receiveStreaming(t, &l, onTimeout)
+			o = f.receiveStreaming(t, &l, mayRetry)
 		}
-		if o != retryFresh || fresh {
+		if o != retryFresh {
 			return o == retryMember
 		}
 	}
+}
+
+// maxTries is how many connections to one member are tried for a request that
+// was not looked at: HTTP/2 has a way to say so.
+const maxTries = 3
+
+// tryAgain counts a try of the same member; false if there were enough.
+func (f *flow) tryAgain() bool {
+	f.tries++
+	return f.tries <= maxTries
 }
 
 // send gets a connection and sends the request on it. A kept connection that
@@ -152,41 +219,25 @@ func (f *flow) send(t *Transport, b *proxy.Backend, l *load, fresh, mayRetry boo
 	repeatable := f.req.Method.Idempotent() && l.whole
 	first, all := l.first()
 	for {
-		c := (*http1.ClientConn)(nil)
-		if !fresh {
-			c = t.get(f.shard, !repeatable)
+		err := f.bind(t, b, fresh, !repeatable)
+		if err != nil {
+			return f.connectFailed(b, err, mayRetry)
 		}
-		if c == nil {
-			var err error
-			if c, err = f.connect(t, b); err != nil {
-				return f.connectFailed(b, err, mayRetry)
-			}
-		}
-		f.rec.Reused = c.Uses > 0
 		f.rec.Tc = max(f.rec.Tc, 0)
-		c.Stream.Stall = f.snap.Limits.WriteStall
-		f.up.Bind(c, f.snap.Limits.ResponseHeadBytes)
 		f.connected = stream.Now()
-		err := f.up.Start(f.req, first, all, f.connected+f.patience())
+		err = f.up.Start(f.req, first, all, f.connected+f.patience())
 		if err == nil {
 			return sent
 		}
-		replace := f.rec.Reused && !f.up.Answered() && (f.up.Sent() == 0 || repeatable)
+		replace := f.up.Refused() || f.rec.Reused && !f.up.Answered() && (f.up.Sent() == 0 || repeatable)
+		awaited, answered := f.up.Awaited(), f.up.Answered() // f.up is nothing to ask once it is dropped
 		f.rec.BackendOut += f.up.Sent()
 		f.drop(t)
-		if !replace {
-			f.sendFailed(err)
-			return settled
+		if !replace || !f.tryAgain() {
+			return f.sendFailed(err, awaited, repeatable && mayRetry && !answered)
 		}
 		fresh = err != stream.ErrStale // a stale one is known before anything is sent: others may live
 	}
-}
-
-// drop closes the connection to the backend.
-func (f *flow) drop(t *Transport) {
-	c := f.up.Conn()
-	f.up.Release()
-	t.discard(c)
 }
 
 // failure is what is answered when no other member can be tried.
@@ -202,46 +253,10 @@ func (f *flow) refuseAs(why failure) {
 	f.refuse(why.status, why.reason, why.info)
 }
 
-// connect opens a connection to a member.
-func (f *flow) connect(t *Transport, b *proxy.Backend) (*http1.ClientConn, error) {
-	from := stream.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), f.target.Settings.ConnectTimeout)
-	defer cancel()
-	c, err := f.dial(ctx, cancel, t)
-	f.rec.Tc = stream.Now() - from
-	if err == nil {
-		b.ConnectOK()
-	}
-	return c, err
-}
-
-// dial opens a connection, and gives up when that takes long and the client
-// leaves meanwhile.
-func (f *flow) dial(ctx context.Context, cancel func(), t *Transport) (c *http1.ClientConn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c, err = t.dial(ctx)
-	}()
-	long := time.NewTimer(time.Duration(patience))
-	defer long.Stop()
-	select {
-	case <-done:
-		return c, err
-	case <-long.C:
-	}
-	f.x.Watch(cancel)
-	<-done
-	if f.x.Unwatch() && err != nil {
-		err = errClientGone
-	}
-	return c, err
-}
-
 // isOurs reports whether a connect failed for want of something of our own,
 // which says nothing about the member.
 func isOurs(err error) bool {
-	for _, own := range [...]error{errTransportClosed, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+	for _, own := range [...]error{errTransportClosed, errSharedDial, errSharedFull, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, own) {
 			return true
 		}
@@ -258,6 +273,7 @@ func (f *flow) connectFailed(b *proxy.Backend, err error, mayRetry bool) outcome
 	}
 	if !isOurs(err) {
 		b.ConnectFailed(err)
+		f.backendTookLong()
 	}
 	f.failure = failure{502, "connect: " + shortError(err), telemetry.ErrorInfoUpstreamNoLive, telemetry.Termination{'S', 'C'}}
 	if mayRetry && f.target.Settings.Retries.OnConnectFailure {
@@ -267,55 +283,40 @@ func (f *flow) connectFailed(b *proxy.Backend, err error, mayRetry bool) outcome
 	return settled
 }
 
-// sendFailed answers a request that a backend may have got, or not.
-func (f *flow) sendFailed(err error) {
-	f.rec.Termination = telemetry.Termination{'S', 'H'}
-	what := "send: "
-	if f.up.Awaited() {
-		what = "no response: "
-	}
-	f.refuse(502, what+shortError(err), telemetry.ErrorInfoUpstreamClosed)
-}
-
-// noMember answers a request that no member can take.
-func (f *flow) noMember(err error) {
-	f.rec.Termination = telemetry.Termination{'P', 'Q'}
-	status := 502
-	if errors.Is(err, proxy.ErrBusy) {
-		status = 503
-	}
-	f.refuse(status, err.Error(), telemetry.ErrorInfoUpstreamNoLive)
-}
-
 // receive reads the response to a request that is out to its end, and passes
 // it on.
-func (f *flow) receive(t *Transport, mayRetry bool) outcome {
+func (f *flow) receive(t *Transport, l *load, mayRetry bool) outcome {
 	err, gone := stream.ErrTimeout, false
 	if f.up.Answered() {
 		err = f.finalHead(f.connected + f.patience())
 	}
 	if err == stream.ErrTimeout {
-		f.x.Watch(f.up.Interrupt)
-		err = f.finalHead(f.connected + int64(f.target.Settings.RequestTimeout))
-		gone = f.x.Unwatch()
+		if deadline := f.headDeadline(f.connected, mayRetry); f.mayHedge() {
+			t, err, gone = f.hedgedHead(t, deadline)
+		} else {
+			err, gone = f.watchedHead(deadline)
+		}
 	}
 	switch {
 	case gone || err == errClientGone:
+		f.backend.Abandoned(stream.Now(), stream.Now()-f.connected)
 		f.drop(t)
 		f.clientLeft('H')
 		return settled
 	case err == nil:
+		f.backendAnswered()
+		if f.retryStatus(t, l, mayRetry) {
+			return retryMember
+		}
 		f.deliver(t)
 		return settled
 	}
 	return f.noHead(t, err, mayRetry, true)
 }
 
-// patience is how long to wait before looking for the client; not beyond the
-// request timeout.
-func (f *flow) patience() int64 {
-	return min(patience, int64(f.target.Settings.RequestTimeout))
-}
+// patience is how long to wait before looking for the client, or for another
+// member.
+func (f *flow) patience() int64 { return f.target.Settings.patience }
 
 // finalHead reads response heads until a final one, passing informational
 // ones on.
@@ -324,7 +325,7 @@ func (f *flow) finalHead(deadline int64) error {
 		if err := f.up.ReadHead(deadline); err != nil {
 			return err
 		}
-		r := &f.up.Response
+		r := f.up.Head()
 		if r.Status >= 200 || r.Status == 101 {
 			f.answered = stream.Now()
 			f.rec.Tr = f.answered - f.connected
@@ -353,23 +354,37 @@ func (f *flow) inform(r *httpmsg.Response) error {
 // the request may be repeated, for which its whole body must be held, or an
 // answer of our own.
 func (f *flow) noHead(t *Transport, err error, mayRetry, whole bool) outcome {
-	answered := f.up.Answered()
+	answered, refused := f.up.Answered(), f.up.Refused()
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
 	f.drop(t)
 	var bad *http1.Error
 	repeatable := whole && !answered && f.req.Method.Idempotent()
 	f.failure = failure{502, "no response: " + shortError(err), telemetry.ErrorInfoUpstreamClosed, telemetry.Termination{'S', 'H'}}
 	switch {
+	case refused && whole && f.tryAgain():
+		return retryFresh
 	case errors.As(err, &bad):
+		f.backendFailedToAnswer(bad.Reason)
 		f.failure.reason, f.failure.info = bad.Reason, bad.Info
 	case err == stream.ErrTimeout:
+		f.backendFailedToAnswer("no response in time")
 		f.failure.status, f.failure.info = 504, telemetry.ErrorInfoUpstreamTimedOut
-		f.failure.reason = "no response in " + f.target.Settings.RequestTimeout.String()
-		if mayRetry && repeatable {
+		f.failure.reason = "no response in " + f.waited().String()
+		if mayRetry && repeatable && f.target.Settings.Retries.OnTimeout {
 			return retryMember
 		}
-	case f.rec.Reused && repeatable:
+	case f.noteReset(err):
+		f.backendFailedToAnswer(err.Error())
+		if mayRetry && repeatable && f.target.Settings.Retries.OnReset {
+			return retryMember
+		}
+	case f.rec.Reused && repeatable && f.tryAgain():
 		return retryFresh
+	default:
+		f.connectionFailed(err)
+		if mayRetry && repeatable && f.target.Settings.Retries.OnReset {
+			return retryMember
+		}
 	}
 	f.refuseAs(f.failure)
 	return settled
@@ -377,12 +392,15 @@ func (f *flow) noHead(t *Transport, err error, mayRetry, whole bool) outcome {
 
 // deliver passes the final response on and gives the connection back.
 func (f *flow) deliver(t *Transport) {
-	r := &f.up.Response
+	r := f.up.Head()
 	if r.Status == 101 {
 		f.tunnel(t)
 		return
 	}
 	f.held.release(&f.gw.held)
+	if f.caching != nil && f.cacheAnswer(t, r) {
+		return
+	}
 	v, hold := f.stages.onResponseHead(r)
 	if v.ends() {
 		f.drop(t)
@@ -390,32 +408,40 @@ func (f *flow) deliver(t *Transport) {
 		return
 	}
 	f.prepareResponse(r)
+	if why := f.rewriteResponse(r); why != nil {
+		f.drop(t)
+		f.refuseResponse(why)
+		return
+	}
 	ok := f.respond(r, hold)
 	f.delivered(t, r, ok)
 }
 
-// delivered notes the response and keeps the connection if it may carry
-// another request.
+// delivered notes the response, and gives the connection back unless that has
+// been done.
 func (f *flow) delivered(t *Transport, r *httpmsg.Response, ok bool) {
-	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
+	if !f.inFlight {
+		r = &f.resp
+	}
 	if f.rec.Status == 0 && f.x.Started() { // nothing else was answered instead
 		f.rec.Status = r.Status
 		kind, _ := r.Get(httpmsg.ContentType)
 		f.kind = append(f.kind[:0], kind...) // the response's memory goes with its connection
 		f.rec.ContentType = f.kind
 	}
-	if !ok || !f.up.Reusable() {
+	if f.inFlight {
+		f.giveBack(t, ok)
+	}
+}
+
+// giveBack keeps the connection to the member if it may carry another request.
+func (f *flow) giveBack(t *Transport, ok bool) {
+	f.rec.BackendIn, f.rec.BackendOut = f.up.Received(), f.up.Sent()
+	if !ok {
 		f.drop(t)
 		return
 	}
-	c := f.up.Conn()
-	f.up.Release()
-	c.Uses++
-	used := f.answered
-	if f.streamed {
-		used = stream.Now()
-	}
-	t.put(f.shard, c, used)
+	f.keep(t)
 }
 
 // respond sends the head and streams the body, of which stages want hold
@@ -428,9 +454,9 @@ func (f *flow) respond(r *httpmsg.Response, hold int) bool {
 		return false
 	}
 	over := end
-	if hold > 0 && !end {
+	if !end && (hold > 0 || f.buffers(r)) {
 		var ok bool
-		if first, over, ok = f.holdResponse(first, hold); !ok {
+		if first, over, ok = f.collect(first, hold); !ok {
 			return false
 		}
 		end = over && !f.trailed()
@@ -438,10 +464,14 @@ func (f *flow) respond(r *httpmsg.Response, hold int) bool {
 	if !f.stagesAllow(first, over) {
 		return false
 	}
-	err = f.x.Respond(r, first, end)
+	if end && f.kept.size > 0 && !f.uploading() {
+		r = f.leaveMember(r) // only the client's pace matters from here on
+	}
+	f.captureResponse()
+	err = f.to.Respond(r, first, end)
 	f.kept.release(&f.gw.held)
 	if err != nil {
-		f.clientLeft('D')
+		f.notResponded(err)
 		return false
 	}
 	if end {
@@ -458,6 +488,18 @@ func (f *flow) respond(r *httpmsg.Response, hold int) bool {
 	}
 	f.streamed = true
 	return f.stream()
+}
+
+// notResponded ends an exchange whose head could not be sent: to a client that
+// is gone, or because it is not fit for it.
+func (f *flow) notResponded(err error) {
+	e, ok := errors.AsType[*http1.Error](err)
+	if !ok {
+		f.clientLeft('D')
+		return
+	}
+	f.rec.Termination = telemetry.Termination{'S', 'H'}
+	f.refuse(e.Status, e.Reason, telemetry.ErrorInfoUpstreamInvalid)
 }
 
 // stagesAllow shows a piece of the response body to the stages.
@@ -556,7 +598,7 @@ func (f *flow) stream() bool {
 			if !f.stagesAllow(p, false) {
 				return false
 			}
-			if err := f.x.WriteBody(p); err != nil {
+			if err := f.to.WriteBody(p); err != nil {
 				f.clientLeft('D')
 				return false
 			}
@@ -655,7 +697,7 @@ func (f *flow) finishBody() bool {
 	if !f.stagesAllow(nil, true) {
 		return false
 	}
-	if err := f.x.Finish(&f.resp.Fields); err != nil {
+	if err := f.to.Finish(&f.resp.Fields); err != nil {
 		f.clientLeft('D')
 		return false
 	}
@@ -669,7 +711,7 @@ const spliceMin = 64 << 10
 // splice moves a large plain body without copying it; done is false when
 // this one has to be copied.
 func (f *flow) splice() (ok, done bool) {
-	dst := f.x.Direct()
+	dst := f.to.Direct()
 	src, left := f.up.Direct()
 	if dst == nil || left < spliceMin || len(f.stages) > 0 {
 		return false, false
@@ -684,7 +726,7 @@ func (f *flow) splice() (ok, done bool) {
 	for left > 0 {
 		n, err := s.Step(left, w.deadline())
 		f.up.Moved(n)
-		f.x.Moved(n)
+		f.to.Moved(n)
 		left -= n
 		var failed stream.WriteError
 		switch {

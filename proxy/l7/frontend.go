@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,9 @@ import (
 	"gatehouse/internal/proxyproto"
 	"gatehouse/internal/stream"
 	"gatehouse/internal/telemetry"
+	"gatehouse/internal/tlscert"
 	"gatehouse/proxy/http1"
+	"gatehouse/proxy/http2"
 )
 
 // Frontend accepts the connections of one address. It lives as long as the
@@ -86,14 +89,19 @@ type conn struct {
 	http1.ServerConn
 	fe         *Frontend
 	secure     bool // TLS from the client
+	layer4     bool // no requests
 	tlsGroup   string
 	tlsFor     string // name of the listener that did the handshake
+	clientCert *tlscert.ClientCert
 	tlsVersion uint16
 	cipher     uint16
 	serverName string
-	handshake  int64      // how long the PROXY header and TLS took; -1: neither
-	trusted    bool       // the peer is a trusted proxy
-	counted    netip.Addr // what the connection counts as in clients
+	offered    []uint16                   // cipher suites, the first of them
+	handshake  int64                      // how long the PROXY header and TLS took; -1: neither
+	trusted    bool                       // the peer is a trusted proxy
+	counted    netip.Addr                 // what the connection counts as in clients
+	h2         atomic.Pointer[http2.Conn] // nil: HTTP/1.1
+	draining   atomic.Bool
 
 	prev, next *conn
 }
@@ -130,17 +138,17 @@ func (fe *Frontend) connection(s *stream.Conn, shard uint32) {
 	}
 	s.Stall = limits.WriteStall
 	first := sites.First()
-	c := &conn{fe: fe, secure: first.HTTPS, handshake: -1}
+	c := &conn{fe: fe, secure: first.HTTPS, layer4: first.Layer4, handshake: -1}
 	c.Init(s, fe.gw)
 	c.Shard = shard
 	c.Data = c
 	c.trusted = trusted.Contains(c.Peer.Addr())
-	fe.admit(c, first.Metrics, first.ProxyFrom.Contains(c.Peer.Addr()), &limits)
+	fe.admit(c, first.Metrics, first.ProxyFrom.Contains(c.Peer.Addr()), first.HTTP2, &limits)
 }
 
 // admit serves a connection within the limits; proxied says that it begins
-// with a PROXY header.
-func (fe *Frontend) admit(c *conn, m *telemetry.Listener, proxied bool, limits *config.Limits) {
+// with a PROXY header, cleartext that it may be HTTP/2 without TLS.
+func (fe *Frontend) admit(c *conn, m *telemetry.Listener, proxied, cleartext bool, limits *config.Limits) {
 	all, perClient := limits.Connections, limits.ConnectionsPerClient
 	defer fe.gw.connections.Add(-1)
 	if n := fe.gw.connections.Add(1); all > 0 && n > int64(all) {
@@ -163,7 +171,11 @@ func (fe *Frontend) admit(c *conn, m *telemetry.Listener, proxied bool, limits *
 	if c.secure && !fe.handshake(c, m, deadline) {
 		return
 	}
-	c.Serve()
+	if c.layer4 {
+		fe.carry(c, m)
+		return
+	}
+	c.serve(cleartext, int64(limits.HeadTimeout))
 }
 
 // count counts a connection as its client's; false when that has too many and
@@ -202,7 +214,7 @@ func (fe *Frontend) turnAway(c *conn, m *telemetry.Listener, why telemetry.Rejec
 	m.Rejected(c.Shard, why)
 	fe.gw.logLimited("connection refused", "client", c.Peer.Addr().String(), "limit", why.String())
 	c.Stream.Stall = time.Second
-	if !c.secure {
+	if !c.secure && !c.layer4 {
 		c.Stream.Write([]byte(answer), nil, nil)
 		c.Stream.CloseWrite()
 	}
@@ -251,26 +263,64 @@ func readProxyHeader(c *conn, deadline int64) error {
 // handshake does the TLS handshake.
 func (fe *Frontend) handshake(c *conn, m *telemetry.Listener, deadline int64) bool {
 	var chosen *Listener
+	var challenge *tls.Config
+	var offered []uint16
 	choose := &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if challenge = fe.challenged(h); challenge != nil {
+			return challenge, nil
+		}
 		chosen = fe.listenerFor(h.ServerName)
+		offered = offeredBy(h)
 		if chosen == nil || chosen.TLS == nil {
 			return nil, errNoListener
 		}
-		return chosen.TLS, nil
+		return tlscert.For(chosen.TLS, h), nil
 	}}
 	if err := c.Stream.ServeTLS(choose, deadline); err != nil {
 		m.HandshakeFailed(c.Shard, telemetry.ClassifyTLSError(err))
-		fe.answerPlainHTTP(c, err)
+		fe.logRefused(c, chosen, err)
+		if !c.layer4 {
+			fe.answerPlainHTTP(c, err)
+		}
 		c.Stream.Close()
+		return false
+	}
+	if challenge != nil {
+		fe.challengeMet(c)
 		return false
 	}
 	state := c.Stream.TLS().ConnectionState()
 	c.tlsGroup, c.tlsFor = chosen.TLSGroup, chosen.Name
+	c.clientCert = chosen.ClientAuth.Admitted(state.PeerCertificates, time.Now())
 	c.tlsVersion, c.cipher, c.serverName = state.Version, state.CipherSuite, state.ServerName
+	c.offered = offered
 	chosen = nil // the connection may keep choose
 	c.handshake = stream.Now() - c.Opened
 	m.Handshake(c.Shard, state.Version, state.DidResume)
 	return true
+}
+
+// maxOffered is how many cipher suites of a client are remembered; honest ones
+// offer fewer.
+const maxOffered = 64
+
+func offeredBy(h *tls.ClientHelloInfo) []uint16 {
+	return slices.Clone(h.CipherSuites[:min(len(h.CipherSuites), maxOffered)])
+}
+
+// logRefused tells why a client's certificate was refused, or that there is
+// none of ours to show. Clients without one are only counted: scanners have
+// none.
+func (fe *Frontend) logRefused(c *conn, l *Listener, err error) {
+	var refused *tlscert.ClientError
+	var missing *tlscert.MissingError
+	if errors.As(err, &missing) {
+		fe.gw.logLimited("handshake without a certificate", "client", c.Peer.Addr().String(), "listener", l.Name, "name", missing.Name, "reason", missing.Why)
+	}
+	if errors.As(err, &refused) {
+		fe.gw.logLimited("client certificate refused", "client", c.Peer.Addr().String(), "listener", l.Name,
+			"reason", refused.Detail, "subject", refused.Subject)
+	}
 }
 
 var errNoListener = errors.New("no listener")
@@ -297,9 +347,16 @@ func looksLikeHTTP(start [5]byte) bool {
 // listenerFor returns the listener whose certificates a client is shown: that
 // of the name it asks for, otherwise the one with the best rule.
 func (fe *Frontend) listenerFor(serverName string) *Listener {
-	sites := fe.gw.current.Load().sites(fe.ID)
+	return fe.gw.listenerFor(fe.ID, serverName)
+}
+
+func (g *Gateway) listenerFor(id int, serverName string) *Listener {
+	sites := g.current.Load().sites(id)
 	if sites == nil {
 		return nil
+	}
+	if sites.First().Layer4 {
+		return sites.Find([]byte(lowerHost(serverName))) // nothing that follows says what is meant
 	}
 	if serverName != "" {
 		if l := sites.Find([]byte(lowerHost(serverName))); l != nil {
@@ -324,13 +381,27 @@ func (fe *Frontend) Connections() int { return fe.conns.len() }
 
 // Stop closes the socket and sends the connections away: the next response on
 // each says close; those that are idle are closed after a short while, since
-// a request may be on its way; what is still there when ctx ends is cut.
+// a request may be on its way; what is still there when ctx ends is cut,
+// WebSockets after they have been told and had a second to answer.
 func (fe *Frontend) Stop(ctx context.Context) {
 	fe.stopping.Store(true)
 	fe.Close()
 	fe.conns.drain()
 	fe.leaveWhenIdle(ctx)
+	if fe.gw.tunnels.leave(fe.ID) > 0 {
+		awaitEnd(&fe.live, time.Now().Add(goodbyeTime+goodbyeTime/2))
+	}
 	fe.conns.each(func(c *conn) { c.Stream.Cut() })
+}
+
+// awaitEnd waits for the connections that live counts to end, but not longer
+// than until.
+func awaitEnd(live *atomic.Int64, until time.Time) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for live.Load() > 0 && time.Now().Before(until) {
+		<-tick.C
+	}
 }
 
 // leaveWhenIdle waits for the connections to end.

@@ -33,6 +33,10 @@ type Gateway struct {
 	limited     limitedLog
 	panics      atomic.Int64
 	held        holdings
+	mirrors     mirrors
+	tunnels     tunnels
+	behind      behind
+	asking      sync.Pool // of *flow, for what services of authentications are asked
 
 	mu         sync.Mutex
 	retired    []*Snapshot
@@ -87,10 +91,14 @@ func (g *Gateway) forgetClosed() {
 const housekeeping = time.Second
 
 // Run keeps house until ctx ends: it closes backend connections that were
-// idle for long, and keeps the clock of the access log right.
+// idle for long, and keeps the clock of the access log right. Then it waits for
+// the end of the copies that mirrors are sent, and no more are taken, and ends
+// the validations of caches that nobody waits for.
 func (g *Gateway) Run(ctx context.Context) error {
 	tick := time.NewTicker(housekeeping)
 	defer tick.Stop()
+	defer g.mirrors.close(g)
+	defer g.behind.stop()
 	for {
 		select {
 		case <-ctx.Done():

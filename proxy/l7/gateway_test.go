@@ -35,6 +35,7 @@ type setup struct {
 	targets  []config.Target // besides the backends
 	tls      *tls.Config     // clients speak TLS
 	toTLS    *tls.Config     // backends do
+	http2    bool            // and HTTP/2
 	pool     func(*proxy.Options)
 	settings func(*config.BackendSettings)
 	target   func(*Target)
@@ -174,7 +175,11 @@ func (g *gateway) newPool(t testing.TB, s *setup, settings config.BackendSetting
 	o := proxy.Options{Name: "main", Settings: "plain", Targets: targets, DefaultPort: 80, AffinitySecret: []byte("0123456789abcdef"),
 		MaxConnections: settings.MaxConnections, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Attach: func(b *proxy.Backend) io.Closer {
-			return g.NewTransport(b, s.toTLS)
+			tr := g.NewTransport(b, s.toTLS)
+			if s.http2 {
+				tr.UseHTTP2()
+			}
+			return tr
 		}}
 	if s.pool != nil {
 		s.pool(&o)

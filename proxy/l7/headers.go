@@ -81,6 +81,15 @@ func (f *flow) prepareRequest() bool {
 		return false
 	}
 	f.addForwarding()
+	if f.who.n > 0 {
+		f.tellIdentity()
+	}
+	if f.rewriting {
+		f.rewrite.Apply(false)
+	}
+	if f.cert != nil {
+		f.addClientCert()
+	}
 	return true
 }
 
@@ -156,8 +165,8 @@ func (f *flow) originalURL() httpmsg.Span {
 	a := q.Arena()
 	n := len(a)
 	a = append(a, q.Bytes(q.RawPath)...)
-	if q.HasQuery {
-		a = append(append(a, '?'), q.Bytes(q.Query)...)
+	if _, query, ok := bytes.Cut(q.Bytes(q.Target), []byte{'?'}); ok {
+		a = append(append(a, '?'), query...)
 	}
 	return q.Kept(a, n)
 }
@@ -251,9 +260,13 @@ func (f *flow) forwardedFor(list []byte) httpmsg.Span {
 	return f.req.Kept(a, n)
 }
 
-// setHost makes the Host field what the settings ask for; for a member when
-// it is to be taken from there.
+// setHost makes the Host field what a rewrite or the settings ask for; for a
+// member when it is to be taken from there.
 func (f *flow) setHost(b *proxy.Backend) {
+	if f.rewriting && f.rewrite.SetHost {
+		f.putHost(f.rewrite.Host)
+		return
+	}
 	s := f.target.Settings
 	host := s.host
 	if s.PickHostFromBackend {
@@ -270,7 +283,11 @@ func (f *flow) setHost(b *proxy.Backend) {
 			host = f.hostAndPort()
 		}
 	}
-	value := f.req.KeepString(host)
+	f.putHost(f.req.KeepString(host))
+}
+
+// putHost makes the Host field that.
+func (f *flow) putHost(value httpmsg.Span) {
 	for i := range f.req.Len() {
 		if id, live := f.req.IDAt(i); live && id == httpmsg.Host {
 			f.req.SetValueAt(i, value)
@@ -315,7 +332,12 @@ func (f *flow) prepareResponse(r *httpmsg.Response) {
 	if _, dated := r.Get(httpmsg.Date); !dated {
 		r.Add(httpmsg.Date, r.KeepString("Date"), r.Keep(f.gw.dates.now())) // RFC 9110 6.6.1
 	}
+	f.addAltSvc(r)
+	if f.target.CORS != nil {
+		f.target.CORS.apply(f.req, r)
+	}
 	f.addAffinity(r)
+	f.addQuotas(r)
 }
 
 // deniedBy returns the access rule that denies an address, nil for none.

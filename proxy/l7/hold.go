@@ -118,7 +118,9 @@ func (d *held) grow(from *holdings, need int, r *room) error {
 	for next.class < holdSizes-1 && holdSize(next.class) < need {
 		next.class++
 	}
-	next.size = max(need, holdSize(next.class))
+	if next.size = max(need, holdSize(next.class)); cap(d.bytes) > largestHold {
+		next.size = max(need, cap(d.bytes)+cap(d.bytes)/8) // or each piece would copy all before it
+	}
 	if err := from.reserve(int64(next.size), r); err != nil {
 		return err
 	}

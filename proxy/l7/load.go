@@ -38,11 +38,11 @@ func (f *flow) holdBody(hold int) (l load, ok bool) {
 	if f.req.Body == httpmsg.BodyNone {
 		return load{whole: true}, hold == 0 || f.stagesTake(nil, true)
 	}
-	if hold > 0 {
+	if hold = max(hold, f.target.Settings.RequestBuffering.MaxSize); hold > 0 {
 		return f.holdForStages(hold)
 	}
 	wait := f.req.Body == httpmsg.BodyLength && f.req.ContentLength <= holdMax && !f.x.Awaits100()
-	body, whole, err := f.x.HoldBody(holdMax, wait)
+	body, whole, err := f.holdRequest(holdMax, wait)
 	if err != nil {
 		f.clientFailed(err)
 		return load{}, false
@@ -54,9 +54,10 @@ func (f *flow) holdBody(hold int) (l load, ok bool) {
 	return load{body, whole && !trailed}, true
 }
 
-// holdForStages collects the body until it is whole or longer than hold.
+// holdForStages collects the body until it is whole or longer than hold: for
+// stages, or for requestBuffering.
 func (f *flow) holdForStages(hold int) (l load, ok bool) {
-	body, whole, err := f.x.HoldBody(hold+1, true)
+	body, whole, err := f.holdRequest(hold+1, true)
 	if err == nil && !whole && len(body) <= hold {
 		body, whole, err = f.holdMore(body, hold)
 	}
@@ -89,7 +90,7 @@ func (f *flow) holdMore(piece []byte, hold int) (body []byte, whole bool, err er
 		if err = f.gw.held.impatient(&r, stream.Now()-from); err != nil {
 			return nil, false, err
 		}
-		if piece, err = f.x.ReadBody(); err == io.EOF {
+		if piece, err = f.readRequest(); err == io.EOF {
 			return f.held.bytes, true, nil
 		}
 		if err != nil {

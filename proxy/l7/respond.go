@@ -18,7 +18,13 @@ type Page struct {
 }
 
 // refuse answers the request with an error of the gateway's own.
-func (f *flow) refuse(status int, reason, info string) {
+func (f *flow) refuse(status int, reason, info string) { f.refuseFor(status, reason, info, "") }
+
+// refuseFor is refuse with a Retry-After, unless that is empty.
+func (f *flow) refuseFor(status int, reason, info, retryAfter string) {
+	if f.caching != nil && f.failOver(status, reason, info) {
+		return
+	}
 	if f.rec.Termination == (telemetry.Termination{'-', '-'}) {
 		f.rec.Termination = telemetry.Termination{'P', 'R'}
 	}
@@ -27,10 +33,18 @@ func (f *flow) refuse(status int, reason, info string) {
 		f.x.Abort()
 		return
 	}
+	if f.asksGRPC() {
+		f.refuseGRPC(status)
+		return
+	}
 	page := f.errorPage(status)
 	r := f.startResponse(status)
 	r.AddString("Content-Type", page.ContentType)
 	r.AddString("Cache-Control", "no-store")
+	if retryAfter != "" {
+		r.AddString("Retry-After", retryAfter)
+	}
+	f.addQuotas(r)
 	f.answer(r, page.Body)
 }
 
@@ -43,6 +57,10 @@ func (f *flow) startResponse(status int) *httpmsg.Response {
 	r.AddString("Server", "Gatehouse")
 	r.Add(httpmsg.Date, r.KeepString("Date"), r.Keep(f.gw.dates.now()))
 	r.AddString("X-AppGW-Trace-Id", string(f.rec.TraceID[:]))
+	f.addAltSvc(r)
+	if f.target != nil && f.target.CORS != nil {
+		f.target.CORS.apply(f.req, r)
+	}
 	return r
 }
 
@@ -92,7 +110,7 @@ func (f *flow) obey(v Verdict, phase byte) {
 	if v.Status == 0 {
 		v.Status = 403
 	}
-	if v.Response == nil {
+	if v.Response == nil || f.asksGRPC() {
 		f.refuse(v.Status, v.Reason, v.ErrorInfo)
 		return
 	}
@@ -183,6 +201,7 @@ func (f *flow) redirect(d *Redirect) {
 	f.rec.Status = d.Status
 	r := f.startResponse(d.Status)
 	r.Add(httpmsg.Location, r.KeepString("Location"), r.Keep(loc))
+	f.addQuotas(r)
 	f.answer(r, nil)
 }
 
@@ -252,6 +271,8 @@ func (f *flow) countLimit(e *http1.Error) {
 		return
 	}
 	switch {
+	case e.Status == 413:
+		l.Metrics.LimitHit(f.shard, telemetry.LimitBodyBytes)
 	case e.Status == 414:
 		l.Metrics.LimitHit(f.shard, telemetry.LimitURLBytes)
 	case e == http1.ErrTooManyFields:

@@ -159,6 +159,49 @@ func TestConnectFailureWithoutAnotherMember(t *testing.T) {
 	}
 }
 
+// The failure mode of retries: when much fails, they come on top of all that
+// there is to do. What is over the budget fails, and says why.
+func TestRetriesDoNotBecomeAStorm(t *testing.T) {
+	const requests = 40
+	release := make(chan struct{})
+	b := testkit.NewBackend(t, waiting(release))
+	g := start(t, setup{backends: []*testkit.Backend{b}, targets: []config.Target{targetAt(testkit.RefusingAddr(t))},
+		settings: func(s *config.BackendSettings) { s.Retries.Budget = 20 }})
+	failed := 0
+	var clients []*testkit.Client
+	for i := range requests {
+		c := testkit.Dial(t, g.addr)
+		c.Send(get(fmt.Sprint("/hold/", i)))
+		over := func() int { return int(g.pool.Status().RetriesOverBudget) }
+		testkit.Eventually(t, soon, "the request to fail or to be held", func() bool { return stateOf(g, b).InFlight+over() == i+1 })
+		if over() == failed {
+			clients = append(clients, c)
+			continue
+		}
+		failed++
+		if r, _ := c.ReadFinal("GET"); r.StatusCode != 502 {
+			t.Errorf("answer %q", r.Head)
+		}
+		if l := g.lineOf(t, fmt.Sprint("/hold/", i)); !strings.Contains(l.text("reason"), "not retried") {
+			t.Errorf("the log says %v", l)
+		}
+	}
+	// Half meet the dead one first; of 20 and r in flight r may be 20 %.
+	if retries := requests/2 - failed; retries < 4 || retries > 6 {
+		t.Errorf("%d of %d failed", failed, requests)
+	}
+	close(release)
+	for _, c := range clients {
+		if r, _ := c.ReadFinal("GET"); r.StatusCode != 200 {
+			t.Errorf("answer %q", r.Head)
+		}
+	}
+	c := testkit.Dial(t, g.addr) // the budget is there again
+	for range 10 {
+		ask(t, c, get("/"), 200)
+	}
+}
+
 func TestTimeoutIsRepeatedOnlyIfAskedFor(t *testing.T) {
 	const timeout = 120 * time.Millisecond
 	for _, w := range []struct {

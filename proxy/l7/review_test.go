@@ -24,7 +24,7 @@ func TestPathOverrideDoesNotLeaveItsTree(t *testing.T) {
 			rule := *l.Target
 			rule.SetPathRule("/api*")
 			l.Paths = NewPathMap(l.Target)
-			l.Paths.Add("/api*", &rule)
+			l.Paths.Add("/api*", nil, &rule)
 			l.Target = nil
 		}})
 	c := testkit.Dial(t, g.addr)

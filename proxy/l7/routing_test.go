@@ -117,7 +117,7 @@ func TestPathOverride(t *testing.T) {
 					rule := *l.Target
 					rule.SetPathRule(w.rule)
 					l.Paths = NewPathMap(l.Target)
-					l.Paths.Add(w.rule, &rule)
+					l.Paths.Add(w.rule, nil, &rule)
 					l.Target = nil
 				}
 			}})

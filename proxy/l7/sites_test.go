@@ -216,14 +216,14 @@ func TestPathMapsTakeTheFirstMatchInListedOrder(t *testing.T) {
 	for _, p := range []string{"/images/special/*", "/images/*", "/exact", "/pre*", "/images/never/*", "/"} {
 		target := &Target{}
 		target.SetPathRule(p)
-		m.Add(p, target)
+		m.Add(p, nil, target)
 	}
 	for path, want := range map[string]string{
 		"/images/special/x": "/images/special/*", "/images/a": "/images/*", "/IMAGES/a": "/images/*", "/images/": "/images/*", "/images": "rest",
 		"/images/never/x": "/images/*", "/exact": "/exact", "/Exact": "/exact", "/exact/": "rest", "/prefix": "/pre*", "/pre": "/pre*",
 		"/": "/", "/other": "rest", "*": "rest",
 	} {
-		got, ambiguous := m.Find([]byte(path))
+		got, ambiguous := m.Find(nil, []byte(path), false)
 		if got.PathRule != want || ambiguous {
 			t.Errorf("%s leads to %s, want %s; ambiguous: %t", path, got.PathRule, want, ambiguous)
 		}
@@ -235,19 +235,19 @@ func TestPathMapsTakeTheFirstMatchInListedOrder(t *testing.T) {
 func TestParametersDoNotChangeThePathRule(t *testing.T) {
 	m := NewPathMap(&Target{})
 	for _, p := range []string{"/admin/*", "/exact", "/pre*", "/shop/cart"} {
-		m.Add(p, &Target{})
+		m.Add(p, nil, &Target{})
 	}
 	for path, want := range map[string]bool{
 		"/admin;x/y": true, "/admin;/y": true, "/ADMIN;a=b;c/y": true, "/admin%3Bx/y": true, "/exact;jsessionid=1": true,
 		"/shop;a/cart;b": true, "/shop/cart;b": true, "/shop/cart%3B": true, "/p;re": false, "/other;x/y": false, "/admin/y;x": false, "/admin/y;x/z": false,
 		"/admin/;x": false, "/pre;x/y": false, "/prefix;x": false, "/a;x/admin/y": false, "/shop;a/cart/x": false, "/shop;a/car": false, "/admin;x": false,
 	} {
-		if _, got := m.Find([]byte(path)); got != want {
+		if _, got := m.Find(nil, []byte(path), false); got != want {
 			t.Errorf("%s is ambiguous: %t, want %t", path, got, want)
 		}
 	}
 	path := []byte("/shop;a/cart;b")
-	if n := testing.AllocsPerRun(100, func() { m.Find(path) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { m.Find(nil, path, false) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

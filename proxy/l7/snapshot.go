@@ -9,8 +9,11 @@ import (
 	"gatehouse/config"
 	"gatehouse/internal/cidr"
 	"gatehouse/internal/telemetry"
+	"gatehouse/internal/tlscert"
 	"gatehouse/proxy"
 	"gatehouse/proxy/http1"
+	"gatehouse/proxy/l7/compression"
+	"gatehouse/proxy/l7/rewrite"
 )
 
 // Snapshot is one compiled configuration: immutable, used by any number of
@@ -30,6 +33,12 @@ type Snapshot struct {
 	ForwardedFor config.ForwardedFor
 	// ErrorPages are served for errors of the gateway's own, by status.
 	ErrorPages map[int]*Page
+	// Identity are the fields, in lower case, by which authentications tell
+	// backends who asks: no client may send them. Nil: there are none.
+	Identity []string
+	// Challenges answers certificate authorities; nil: none is asked for
+	// certificates.
+	Challenges Challenges
 	// Unrouted counts requests that no listener took.
 	Unrouted *telemetry.Route
 	// Closed runs once the snapshot is retired and its last exchange has let
@@ -93,7 +102,9 @@ func (s *Snapshot) InUse() bool { return !s.closed.Load() }
 type Listener struct {
 	Name     string
 	Rule     string // empty: no rule is bound; every request is answered 404
-	HTTPS    bool
+	HTTPS    bool   // TLS from clients
+	Layer4   bool   // bytes, and no requests; listeners of an address agree on it
+	HTTP2    bool   // also without TLS, to clients that begin with it
 	Port     uint16
 	Priority int // the rule's; 0: none
 
@@ -109,6 +120,21 @@ type Listener struct {
 	TLSGroup string
 	// TLS is what crypto/tls serves the listener with; nil for http.
 	TLS *tls.Config
+	// QUIC is TLS for HTTP/3; nil: there is none. EarlyData says that requests
+	// are taken before the end of the handshake; listeners that share an
+	// address have the same. AltSvc tells the clients of TCP; empty: nothing.
+	QUIC      *tls.Config
+	EarlyData bool
+	AltSvc    string
+	// ClientAuth judges the certificates that TLS asks clients for; nil: it
+	// asks for none. ForwardCert is how backends are told.
+	ClientAuth  *tlscert.ClientAuth
+	ForwardCert config.ClientCertForward
+
+	RateLimits []*RateLimit // on all of its requests, asked first
+	// MaxBodySize bounds request bodies where backend settings do not; 0: the
+	// snapshot's limit does.
+	MaxBodySize int
 
 	// Exactly one of Target and Paths is set when there is a rule.
 	Target *Target
@@ -125,17 +151,34 @@ type Target struct {
 	PathRule string // the pattern; empty for a basic rule or a map's default
 	Strip    string // what a path override replaces: the pattern without its *
 
-	Pool     *proxy.Pool // nil for a redirect
+	Pool     *proxy.Pool // nil for a redirect, and with Split
 	Settings *Settings
 	Redirect *Redirect
+	Split    *Split // among these, instead of Pool and Settings
+	Mirror   *Mirror
 
+	// Stages of two targets are compared: makers of the same stages are equal.
+	// A redirect has them for requests that a rewrite gives a path of its own.
 	Stages  []StageMaker
-	Metrics *telemetry.Route
+	Rewrite *rewrite.Set    // nil: nothing is rewritten
+	Auth    *Authentication // nil: nothing must be shown
+	CORS    *CORS           // nil: the backend's affair
+	// RateLimits are asked once the target is certain, before the stages.
+	RateLimits []*RateLimit
+	Caching    *Caching // nil: nothing is cached
+	Metrics    *telemetry.Route
+
+	Compression *compression.Policy // nil: responses are not compressed
 }
 
 // SetPathRule notes the path pattern that leads to the target.
 func (t *Target) SetPathRule(pattern string) {
 	t.PathRule, t.Strip = pattern, strings.TrimSuffix(pattern, "*")
+	if t.Split != nil {
+		for _, p := range t.Split.parts {
+			p.target.SetPathRule(pattern)
+		}
+	}
 }
 
 // Settings are compiled backend settings.
@@ -145,11 +188,12 @@ type Settings struct {
 
 	host       string // Host to send; empty: the client's, or the member's
 	corsCookie string
+	patience   int64 // with a backend, until somebody looks for what else there is to do
 }
 
 // NewSettings compiles backend settings for their use with a pool.
 func NewSettings(s config.BackendSettings, pool string) *Settings {
-	return &Settings{BackendSettings: s, Pool: pool, host: hostInField(s.HostName), corsCookie: s.Affinity.Cookie + corsSuffix}
+	return &Settings{BackendSettings: s, Pool: pool, host: hostInField(s.HostName), corsCookie: s.Affinity.Cookie + corsSuffix, patience: patienceWith(&s)}
 }
 
 // AccessTable decides by client address: the rule with the lowest priority

@@ -33,6 +33,8 @@ type Transport struct {
 	gw      *Gateway
 	backend *proxy.Backend
 	tls     *tls.Config // nil: plain
+	two     *shared     // connections of HTTP/2; nil: none are made
+	tlsTwo  *tls.Config // tls, with HTTP/2 offered beside HTTP/1.1
 
 	idle   [idleShards]idleStack
 	nIdle  atomic.Int64
@@ -73,12 +75,19 @@ func (t *Transport) Close() error {
 	delete(t.gw.transports, t)
 	t.gw.mu.Unlock()
 	t.closeIdle(1<<63 - 1)
+	t.cutOpen()
+	if t.two != nil {
+		t.two.close()
+	}
+	return nil
+}
+
+func (t *Transport) cutOpen() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c := range t.open {
 		c.Stream.Cut() // its user sees an error and discards it
 	}
-	return nil
 }
 
 // Idle and Open count connections: kept for later, and in all.
@@ -86,9 +95,13 @@ func (t *Transport) Idle() int64 { return t.nIdle.Load() }
 
 // Open counts the open connections, idle ones included.
 func (t *Transport) Open() int {
+	n := 0
+	if t.two != nil {
+		n = t.two.count()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.open)
+	return n + len(t.open)
 }
 
 // get returns an idle connection, nil if there is none: of this shard, or
@@ -162,6 +175,9 @@ func (t *Transport) closeIdle(now int64) {
 			t.discard(c)
 		}
 	}
+	if t.two != nil {
+		t.two.tend(now, now-int64(upstreamIdle))
+	}
 }
 
 // takeOld takes the connections last used before a time: the oldest are at
@@ -181,9 +197,18 @@ func (s *idleStack) takeOld(before int64) []*http1.ClientConn {
 	return old
 }
 
-// dial opens a connection. It returns errTransportClosed if Close was called
-// before it was done.
+// dial opens a connection of HTTP/1.1. It returns errTransportClosed if Close
+// was called before it was done.
 func (t *Transport) dial(ctx context.Context) (*http1.ClientConn, error) {
+	s, err := t.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return t.secure(ctx, s)
+}
+
+// connect opens a connection on which nothing has been sent.
+func (t *Transport) connect(ctx context.Context) (*stream.Conn, error) {
 	network, address := "tcp", t.backend.Addr().String()
 	if path := t.backend.Unix(); path != "" {
 		network, address = "unix", path
@@ -197,12 +222,33 @@ func (t *Transport) dial(ctx context.Context) (*http1.ClientConn, error) {
 		nc.Close()
 		return nil, err
 	}
-	if t.tls != nil {
-		if err := s.DialTLS(t.tls, until(ctx)); err != nil {
-			s.Abort()
-			return nil, err
-		}
+	return s, nil
+}
+
+// secure begins TLS on a connection where the member has it, and counts it as
+// open.
+func (t *Transport) secure(ctx context.Context, s *stream.Conn) (*http1.ClientConn, error) {
+	if err := handshake(ctx, s, t.tls); err != nil {
+		return nil, err
 	}
+	return t.own(s)
+}
+
+// handshake begins TLS, unless config is nil. With an error the connection is
+// closed.
+func handshake(ctx context.Context, s *stream.Conn, config *tls.Config) error {
+	if config == nil {
+		return nil
+	}
+	err := s.DialTLS(config, until(ctx))
+	if err != nil {
+		s.Abort()
+	}
+	return err
+}
+
+// own makes a connection of HTTP/1.1 of a stream.
+func (t *Transport) own(s *stream.Conn) (*http1.ClientConn, error) {
 	c := &http1.ClientConn{Stream: s, Opened: stream.Now()}
 	if !t.adopt(c) {
 		s.Close()

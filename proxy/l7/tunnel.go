@@ -20,22 +20,25 @@ const tunnelLinger = 30 * time.Second
 // tunnel gives an upgraded connection to two copiers, until one side is done
 // and the other follows, or both are silent for too long.
 func (f *flow) tunnel(t *Transport) {
-	r := &f.up.Response
+	r := f.up.Head()
 	protocol := f.req.Bytes(f.req.UpgradeTo)
 	f.prepareResponse(r)
-	backend, early := f.up.Tunnel()
+	backend, early := f.one.Tunnel() // upgrades are of HTTP/1.1
+	tn := newTunnel(f.snap, isWebSocket(protocol))
 	client, sent, err := f.x.Switch(r, protocol)
 	f.rec.Status = r.Status
 	f.rec.BackendIn, f.rec.BackendOut = f.up.Received()+int64(len(early)), f.up.Sent()
 	if err == nil && len(early) > 0 {
 		f.x.Moved(int64(len(early)))
+		tn.down.pass(early)
 		err = client.Write(early, nil, nil)
 	}
 	switch {
 	case err != nil:
-		f.clientLeft('D')
+		f.notResponded(err)
 	case f.sendAhead(backend, sent):
-		f.runTunnel(client, backend)
+		tn.up.pass(sent)
+		f.runTunnel(tn, client, backend)
 	}
 	f.rec.BackendOut += f.tunneled
 	client.Close()
@@ -58,16 +61,21 @@ func (f *flow) sendAhead(backend *stream.Conn, sent []byte) bool {
 
 // runTunnel relays until both directions have ended. The snapshot is not held
 // meanwhile: tunnels outlive configurations.
-func (f *flow) runTunnel(client, backend *stream.Conn) {
+func (f *flow) runTunnel(tn *tunnel, client stream.Tunnel, backend *stream.Conn) {
 	l := f.listener
 	l.Metrics.TunnelOpened(f.shard)
 	defer l.Metrics.TunnelClosed(f.shard)
-	tn := newTunnel(f.snap)
 	f.endStages()
 	f.letGo()
 	tn.active.Store(stream.Now())
+	tn.client, tn.backend = client, backend
 	up := &copier{tn: tn, dst: backend, src: client, to: 'S', from: 'C'}
 	down := &copier{tn: tn, dst: client, src: backend, to: 'C', from: 'S'}
+	if tn.framed {
+		up.frames, down.frames = &tn.up, &tn.down
+	}
+	f.gw.tunnels.add(tn, f.frontend)
+	defer f.gw.tunnels.remove(tn)
 	upEnded, downEnded, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -76,15 +84,26 @@ func (f *flow) runTunnel(client, backend *stream.Conn) {
 	}()
 	down.run(downEnded, upEnded)
 	<-done
+	tn.hearOut(client, backend)
 	f.tunneled += up.n
 	f.rec.BackendIn += down.n
 	f.x.Moved(down.n)
 	f.rec.Termination = tunnelEnd(up.err, down.err)
-	if why := tn.failure.Load(); why != nil {
-		f.tunnelFailed(why)
-	} else if why := tn.reason(); why != "" {
+	f.noteTunnelEnd(tn)
+}
+
+// noteTunnelEnd says in the record why a tunnel ended, if not by itself.
+func (f *flow) noteTunnelEnd(tn *tunnel) {
+	why, failed := tn.reason(), tn.failure.Load()
+	switch {
+	case failed != nil:
+		f.tunnelFailed(failed)
+	case tn.leaving.Load():
+		f.rec.Termination = telemetry.Termination{'P', 'D'}
+		f.rec.Reason = "tunnel ended: its listener stops"
+	case why != "":
 		f.rec.Reason = why
-		l.Metrics.LimitHit(f.shard, telemetry.LimitTunnelIdleTimeout)
+		f.listener.Metrics.LimitHit(f.shard, telemetry.LimitTunnelIdleTimeout)
 	}
 }
 
@@ -95,14 +114,21 @@ type tunnelFailure struct {
 	err  error
 }
 
+// text says it for people.
+func (why *tunnelFailure) text() string {
+	if why.side == 'S' {
+		return "tunnel: backend: " + shortError(why.err)
+	}
+	return "tunnel: client: " + shortError(why.err)
+}
+
 // tunnelFailed notes whose connection ended a tunnel.
 func (f *flow) tunnelFailed(why *tunnelFailure) {
-	side, info := "client", telemetry.ErrorInfoClientClosed
+	f.rec.ErrorInfo = telemetry.ErrorInfoClientClosed
 	if why.side == 'S' {
-		side, info = "backend", telemetry.ErrorInfoUpstreamClosed
+		f.rec.ErrorInfo = telemetry.ErrorInfoUpstreamClosed
 	}
-	f.rec.Termination = telemetry.Termination{why.side, 'D'}
-	f.rec.Reason, f.rec.ErrorInfo = "tunnel: "+side+": "+shortError(why.err), info
+	f.rec.Termination, f.rec.Reason = telemetry.Termination{why.side, 'D'}, why.text()
 }
 
 // tunnelEnd says who was waited for when a tunnel was ended from here.
@@ -124,16 +150,30 @@ type tunnel struct {
 	writing  atomic.Int32 // copiers that write; bounded by the write stall, no silence
 	timedOut atomic.Bool
 	lingered atomic.Bool
+	leaving  atomic.Bool                   // its frontend stops
 	failure  atomic.Pointer[tunnelFailure] // nil: none
+
+	client, backend stream.Tunnel
+
+	framed   bool // WebSocket
+	up, down frames
+	goodbyes atomic.Int32 // close frames that were put in from here
 }
 
-func newTunnel(s *Snapshot) *tunnel {
-	return &tunnel{idle: int64(s.Limits.TunnelIdleTimeout), linger: int64(cmp.Or(s.tunnelLinger, tunnelLinger))}
+func newTunnel(s *Snapshot, framed bool) *tunnel {
+	return &tunnel{framed: framed, idle: int64(s.Limits.TunnelIdleTimeout), linger: int64(cmp.Or(s.tunnelLinger, tunnelLinger))}
+}
+
+// leave ends the tunnel from outside.
+func (tn *tunnel) leave() {
+	tn.leaving.Store(true)
+	tn.client.Interrupt()
+	tn.backend.Interrupt()
 }
 
 // await waits, for a direction that has ended, until the other has, too; it
 // ends the other, which reads src, once that is silent for too long.
-func (tn *tunnel) await(other <-chan struct{}, src *stream.Conn) {
+func (tn *tunnel) await(other <-chan struct{}, src stream.Tunnel) {
 	tn.active.Store(stream.Now()) // an end is a sign of life
 	for {
 		left := tn.active.Load() + tn.linger - stream.Now()
@@ -169,8 +209,9 @@ func (tn *tunnel) reason() string {
 // is something to move.
 type copier struct {
 	tn       *tunnel
-	dst, src *stream.Conn
-	to, from byte // whose they are, as in tunnelFailure
+	dst, src stream.Tunnel
+	to, from byte    // whose they are, as in tunnelFailure
+	frames   *frames // nil: none
 	buf      *[]byte
 	n        int64
 	err      error
@@ -213,6 +254,7 @@ func (c *copier) copyTunnel() {
 		n, err := c.src.ReadLent(c, c.deadline())
 		switch {
 		case err == io.EOF:
+			c.sayGoodbye() // who was told that it ends may end at once
 			if c.dst.CloseWrite() != nil {
 				c.src.Interrupt()
 			}
@@ -221,12 +263,15 @@ func (c *copier) copyTunnel() {
 			continue // the other direction is alive
 		case errors.Is(err, stream.ErrTimeout):
 			c.tn.timedOut.Store(true)
+			c.sayGoodbye()
 			c.end(err)
 			return
 		case errors.Is(err, stream.ErrInterrupted):
+			c.sayGoodbye()
 			c.end(err)
 			return
 		case err != nil:
+			c.sayGoodbye()
 			c.cut(err, c.from)
 			return
 		}
@@ -238,6 +283,9 @@ func (c *copier) copyTunnel() {
 		if err != nil {
 			c.cut(err, c.to)
 			return
+		}
+		if c.frames != nil {
+			c.frames.pass((*c.buf)[:n])
 		}
 		c.n += int64(n)
 		c.Unlend()

@@ -41,8 +41,12 @@ func (f *flow) receiveStreaming(t *Transport, l *load, mayRetry bool) outcome {
 	}
 	f.upload = u
 	go f.sendBody(u)
-	err := f.streamingHead(u)
+	err := f.streamingHead(u, mayRetry && l.whole)
 	if err == nil {
+		f.backendAnswered()
+		if f.uploaded(u) && f.retryStatus(t, l, mayRetry) {
+			return retryMember
+		}
 		f.deliverStreaming(t, u)
 		return settled
 	}
@@ -53,14 +57,14 @@ func (f *flow) receiveStreaming(t *Transport, l *load, mayRetry bool) outcome {
 // streamingHead reads the response head while the body goes out. The request
 // timeout begins when it is out; until then the minimum body rate and the
 // write stall bound the exchange.
-func (f *flow) streamingHead(u *upload) error {
+func (f *flow) streamingHead(u *upload, mayRetry bool) error {
 	for {
 		err := f.finalHead(stream.Now() + patience)
 		if err != stream.ErrTimeout {
 			return err
 		}
 		if !f.uploading() {
-			return f.headAfterUpload(u)
+			return f.headAfterUpload(u, mayRetry)
 		}
 		if f.x.Gone() {
 			return errClientGone
@@ -87,9 +91,9 @@ func (f *flow) uploading() bool {
 }
 
 // headAfterUpload awaits the head once the body is out.
-func (f *flow) headAfterUpload(u *upload) error {
+func (f *flow) headAfterUpload(u *upload, mayRetry bool) error {
 	f.x.Watch(f.up.Interrupt)
-	err := f.finalHead(u.ended + int64(f.target.Settings.RequestTimeout))
+	err := f.finalHead(f.headDeadline(u.ended, mayRetry))
 	if f.x.Unwatch() {
 		u.clientErr = io.EOF
 		return stream.ErrInterrupted
@@ -117,8 +121,15 @@ func (f *flow) sendBody(u *upload) {
 		return
 	}
 	for {
-		p, err := f.x.ReadBody()
+		p, err := f.readRequest()
+		if err == nil && !f.stagesPass(u, p, false) {
+			return
+		}
+		if err == nil || err == io.EOF {
+			p, err = f.decodePiece(p, err)
+		}
 		if err == io.EOF {
+			f.giveCopy()
 			f.endUpload(u)
 			return
 		}
@@ -127,9 +138,7 @@ func (f *flow) sendBody(u *upload) {
 			f.up.Interrupt()
 			return
 		}
-		if !f.stagesPass(u, p, false) {
-			return
-		}
+		f.copyBody(p)
 		if f.x.BodyDone() {
 			u.ending.Store(true)
 		}
@@ -187,6 +196,9 @@ func (f *flow) endUpload(u *upload) {
 	if f.x.Trailers(&trailers.Fields); trailers.Len() > 0 && !f.sendTrailers() {
 		trailers.Reset(nil)
 	}
+	if f.snap.Identity != nil {
+		f.dropIdentity(&trailers.Fields)
+	}
 	if !f.stagesPass(u, nil, true) {
 		return
 	}
@@ -204,7 +216,10 @@ func (f *flow) deliverStreaming(t *Transport, u *upload) {
 		// backend need not read the rest, and the client is not kept.
 		f.x.CloseAfter()
 	}
-	r := &f.up.Response
+	r := f.up.Head()
+	if f.caching != nil {
+		f.cacheAnswer(t, r) // a request with a body is never answered from there
+	}
 	hold := 0
 	v := f.inStages(func() (v Verdict) { v, hold = f.stages.onResponseHead(r); return v })
 	if v.ends() {
@@ -214,6 +229,12 @@ func (f *flow) deliverStreaming(t *Transport, u *upload) {
 		return
 	}
 	f.prepareResponse(r)
+	if why := f.rewriteResponse(r); why != nil {
+		f.stopUpload(u)
+		f.drop(t)
+		f.refuseResponse(why)
+		return
+	}
 	ok := f.respond(r, hold)
 	f.stopUpload(u)
 	f.delivered(t, r, ok)
@@ -294,7 +315,7 @@ func (u *upload) phase() byte {
 // body; false when the client has its answer.
 func (f *flow) awaitContinue(t *Transport) bool {
 	err := f.headBeforeBody(stream.Now() + expectWait)
-	r := &f.up.Response
+	r := f.up.Head()
 	switch {
 	case err == errClientGone:
 		f.drop(t)
