@@ -15,12 +15,16 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/health"
+	"gatehouse/internal/acme"
 	"gatehouse/internal/command"
 	"gatehouse/internal/daemon"
+	"gatehouse/internal/responder"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
 	"gatehouse/proxy"
 	"gatehouse/proxy/l7"
+	"gatehouse/proxy/l7/auth"
+	"gatehouse/proxy/l7/compression"
 	"gatehouse/waf/bot"
 )
 
@@ -37,17 +41,24 @@ func fileSource(file string) source {
 
 // app is the process: what lives across configurations, and the one in use.
 type app struct {
-	log      *slog.Logger
-	source   source
-	metrics  *telemetry.Metrics
-	access   *telemetry.AccessLog
-	wafLog   *telemetry.AccessLog
-	gateway  *l7.Gateway
-	health   *health.Table
-	drains   *proxy.Drains
-	tickets  *tlscert.Tickets
-	upgrader *daemon.Upgrader // nil in check and explain
-	secret   [32]byte         // for affinity cookies when none is configured
+	log     *slog.Logger
+	source  source
+	metrics *telemetry.Metrics
+	access  *telemetry.AccessLog
+	wafLog  *telemetry.AccessLog
+	gateway *l7.Gateway
+	health  *health.Table
+	drains  *proxy.Drains
+
+	compression *compression.Engine
+
+	tickets   *tlscert.Tickets
+	crowd     *auth.Crowd // compares passwords
+	acme      *acme.Manager
+	responder *responder.Client
+	asker     *tlscert.Asker
+	upgrader  *daemon.Upgrader // nil in check and explain
+	secret    [32]byte         // for affinity cookies when none is configured
 
 	first *config.Gateway // that the process started with; nil: not yet
 
@@ -60,7 +71,7 @@ type app struct {
 
 // newApp makes a process that has no configuration yet.
 func newApp(log *slog.Logger, src source) *app {
-	a := &app{log: log, source: src, health: health.NewTable(health.Options{}), drains: proxy.NewDrains(), tickets: tlscert.NewTickets(0),
+	a := &app{log: log, source: src, health: health.NewTable(health.Options{}), drains: proxy.NewDrains(), compression: compression.NewEngine(), tickets: tlscert.NewTickets(0), crowd: passwordCrowd(),
 		metrics: telemetry.NewMetrics(telemetry.MetricsOptions{Version: version}),
 		current: &running{}, ids: map[int]bool{}}
 	rand.Read(a.secret[:])
@@ -69,6 +80,9 @@ func newApp(log *slog.Logger, src source) *app {
 	quiet, _ = telemetry.OpenOutput("stderr")
 	a.wafLog = telemetry.NewAccessLog(quiet, config.AccessJSON, telemetry.AccessLogOptions{Name: "waf log", Logger: log})
 	a.gateway = l7.NewGateway(log, a.access)
+	a.responder = responder.New()
+	a.asker = tlscert.NewAsker(a.responder, log)
+	a.acme = acme.NewManager(acme.Options{Logger: log, Responder: a.responder})
 	return a
 }
 
@@ -138,6 +152,7 @@ func (a *app) commit(prev, next *running, b *build) {
 	for _, p := range next.pools {
 		p.Commit()
 	}
+	next.commitCaches()
 	if next.output != nil {
 		a.access.Use(next.output, next.conf.Logs.Access.Format)
 	}
@@ -153,6 +168,8 @@ func (a *app) commit(prev, next *running, b *build) {
 			prev.closePolicies()
 		}
 	}
+	a.compression.Limit(next.conf.Limits.CompressionCPU, int64(next.conf.Limits.CompressionBytes))
+	a.startKeys(next)
 	a.gateway.Use(next.snapshot)
 	b.metrics.Commit()
 	for _, fe := range next.frontends {
@@ -163,9 +180,12 @@ func (a *app) commit(prev, next *running, b *build) {
 			a.stopLater(fe, prev.conf.Drain)
 		}
 	}
+	a.commitQUIC(prev, next)
 	if prev.stopCerts != nil {
 		prev.stopCerts()
 	}
+	prev.stopKeys(next)
+	a.acme.Use(next.sites) // now that challenges are answered
 	if a.first == nil {
 		a.first = next.conf
 	}
@@ -239,15 +259,20 @@ func (a *app) shutdown() {
 	for _, fe := range r.frontends {
 		stopping.Go(func() { fe.Stop(ctx) })
 	}
+	for _, fe := range r.quic {
+		stopping.Go(func() { fe.Stop(ctx) })
+	}
 	stopping.Wait()
 	for _, p := range r.pools {
 		stopping.Go(func() { p.Close(ctx) })
 	}
 	stopping.Wait()
 	r.stopCerts()
+	r.stopKeys(nil)
 	if a.bots != nil {
 		a.bots.Close()
 	}
+	a.leaving.Go(a.acme.Close)
 	a.waitLeaving(time.Second)
 }
 

@@ -25,14 +25,18 @@ import (
 	"gatehouse/dnslb/geo"
 	"gatehouse/health"
 	"gatehouse/health/probe"
+	"gatehouse/internal/acme"
 	"gatehouse/internal/cidr"
 	"gatehouse/internal/command"
 	"gatehouse/internal/smallfile"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/tlscert"
 	"gatehouse/proxy"
+	"gatehouse/proxy/cache"
 	"gatehouse/proxy/http1"
 	"gatehouse/proxy/l7"
+	"gatehouse/proxy/l7/compression"
+	"gatehouse/proxy/l7/rewrite"
 	"gatehouse/waf"
 )
 
@@ -47,13 +51,20 @@ type running struct {
 	pools     map[poolKey]*proxy.Pool
 	addresses []netip.AddrPort // of listeners, each once, in the order of the configuration
 	frontends map[netip.AddrPort]*frontend
+	quic      map[netip.AddrPort]*quicFrontend // of addresses with HTTP/3
 	certs     *tlscert.Store
+	clients   map[string]*tlscert.ClientAuth // by listener
+	sites     []*acme.Site                   // managed certificates
 	stopCerts context.CancelFunc
 	snapshot  *l7.Snapshot
-	output    *telemetry.Output // of the access log, when it is to change
+	output    *telemetry.Output          // of the access log, when it is to change
+	auths     map[string]*authentication // by name
 	policies  map[string]*waf.Policy
-	places    *geo.Database     // of addresses; nil: the built-in one
-	wafOutput *telemetry.Output // of the firewall's log, when it is to change
+	caches    map[string]*cache.Cache // that rules use
+	limits    map[string]*l7.RateLimit
+	mirrors   map[string]*l7.MirrorCounts // by pool
+	places    *geo.Database               // of addresses; nil: the built-in one
+	wafOutput *telemetry.Output           // of the firewall's log, when it is to change
 }
 
 // frontend is an address that is listened on.
@@ -86,7 +97,17 @@ type build struct {
 	listeners map[string]*config.Listener
 	compiled  map[poolKey]*l7.Settings
 	hosts     map[netip.AddrPort]*l7.Sites // of takers
-	caDigests map[string]string            // by settings: connections made under other roots are not kept
+	rewrites  map[string]*rewrite.Set
+	guards    map[string]*l7.Authentication
+	cors      map[string]*l7.CORS
+
+	compressions map[string]*compression.Policy
+
+	digests map[string]string              // by settings: connections made under other roots, or another certificate, are not kept
+	clients map[string]*tlscert.ClientAuth // by listener; nil: mode off
+	sites   map[string]*acme.Site          // by listener, of those that have managed certificates
+
+	ticketKeys map[string]*tlscert.TicketKeys // by listener, of those that share theirs
 }
 
 // newBuild indexes a configuration by name. config has checked that names are
@@ -96,8 +117,12 @@ func newBuild(a *app, conf *config.Gateway, prev *running, dry bool) *build {
 		pools: map[string]*config.BackendPool{}, settings: map[string]*config.BackendSettings{},
 		probes: map[string]*config.Probe{}, pathMaps: map[string]*config.PathMap{},
 		redirects: map[string]*config.Redirect{}, listeners: map[string]*config.Listener{},
-		compiled: map[poolKey]*l7.Settings{}, hosts: map[netip.AddrPort]*l7.Sites{}, caDigests: map[string]string{}}
-	b.next = &running{conf: conf, pools: map[poolKey]*proxy.Pool{}, frontends: map[netip.AddrPort]*frontend{}}
+		compiled: map[poolKey]*l7.Settings{}, hosts: map[netip.AddrPort]*l7.Sites{}, digests: map[string]string{},
+		guards: map[string]*l7.Authentication{}, cors: map[string]*l7.CORS{},
+		rewrites: map[string]*rewrite.Set{}, compressions: map[string]*compression.Policy{}, clients: map[string]*tlscert.ClientAuth{}, sites: map[string]*acme.Site{},
+		ticketKeys: map[string]*tlscert.TicketKeys{}}
+	b.next = &running{conf: conf, pools: map[poolKey]*proxy.Pool{}, frontends: map[netip.AddrPort]*frontend{},
+		quic: map[netip.AddrPort]*quicFrontend{}, caches: map[string]*cache.Cache{}}
 	index(b.pools, conf.BackendPools, func(p *config.BackendPool) string { return p.Name })
 	index(b.settings, conf.BackendSettings, func(s *config.BackendSettings) string { return s.Name })
 	index(b.probes, conf.Probes, func(p *config.Probe) string { return p.Name })
@@ -124,23 +149,34 @@ type problem struct {
 func (b *build) run(ctx context.Context) (*running, error) {
 	b.loadSecret()
 	b.loadCertificates()
+	b.loadClientAuth()
+	b.loadAuthentications()
+	b.loadTicketKeys()
+	b.loadACME()
 	b.openAccessLog()
 	b.openWAFLog()
 	b.loadPolicies()
+	b.loadRateLimits()
+	b.next.mirrors = map[string]*l7.MirrorCounts{}
 	snap := &l7.Snapshot{
 		Options: http1.Options{
 			Limits:      http1.Limits{HeadBytes: b.conf.Limits.HeadBytes, Fields: b.conf.Limits.Fields, URLBytes: b.conf.Limits.URLBytes},
 			HeadTimeout: b.conf.Limits.HeadTimeout, IdleTimeout: b.conf.Limits.IdleTimeout, BodyMinRate: b.conf.Limits.BodyMinRate,
+			StreamSilence: b.conf.Limits.TunnelIdleTimeout,
 		},
 		Limits:       b.conf.Limits,
 		HeldBytes:    int64(b.conf.Limits.HeldBytes),
 		Trusted:      cidr.Set(b.conf.TrustedProxies),
 		ForwardedFor: b.conf.ForwardedFor,
 		ErrorPages:   b.loadPages("errorPages", b.conf.ErrorPages),
+		Identity:     b.identityFields(),
 		Unrouted:     b.metrics.Route("", "", ""),
 	}
 	if snap.Limits.Connections == 0 {
 		snap.Limits.Connections = max((descriptorLimit()-reservedFiles)/2, 1)
+	}
+	if len(b.next.sites) > 0 {
+		snap.Challenges = b.app.acme
 	}
 	b.next.snapshot = snap
 	b.addListeners(snap)
@@ -295,11 +331,11 @@ func (b *build) loadCertificates() {
 	for _, l := range b.conf.Listeners {
 		for _, c := range l.TLS.Certificates {
 			if c.CertFile != "" && c.KeyFile != "" { // or it was refused
-				sources = append(sources, tlscert.Source{Listener: l.Name, CertFile: c.CertFile, KeyFile: c.KeyFile})
+				sources = append(sources, tlscert.Source{Listener: l.Name, CertFile: c.CertFile, KeyFile: c.KeyFile, OCSPFile: c.OCSPFile, Staple: l.TLS.Staple})
 			}
 		}
 	}
-	opts := tlscert.Options{Logger: b.app.log, Previous: b.prev.certs}
+	opts := tlscert.Options{Logger: b.app.log, Previous: b.prev.certs, Responder: b.app.responder}
 	store, err := tlscert.Load(sources, opts)
 	if err == nil {
 		b.next.certs = store
@@ -319,6 +355,37 @@ func (b *build) loadCertificates() {
 	if store, err := tlscert.Load(sources, opts); err == nil { // those beside it may have expired
 		b.checkCertificates(store)
 	}
+}
+
+// loadClientAuth reads the CAs and revocation lists of every listener's
+// clients.
+func (b *build) loadClientAuth() {
+	loaded := map[config.ClientAuth]*tlscert.ClientAuth{} // listeners that ask the same share lists, which may be large
+	for _, l := range b.conf.Listeners {
+		c := l.TLS.ClientAuth
+		c.Forward = config.ForwardNothing // is not their affair
+		if auth, ok := loaded[c]; ok {
+			b.clients[l.Name] = auth
+			continue
+		}
+		for _, file := range []string{c.CAFile, c.CRLFile} {
+			if file != "" {
+				b.depend(file)
+			}
+		}
+		auth, warnings, err := tlscert.LoadClientAuth(c, time.Now())
+		path := b.listenerPath(l.Name) + ".tls.clientAuth"
+		if err != nil {
+			b.fail(path, "%w", err)
+			continue
+		}
+		for _, w := range warnings {
+			b.warnf(path, "%s", w)
+		}
+		auth.AskWith(b.app.asker)
+		b.clients[l.Name], loaded[c] = auth, auth
+	}
+	b.next.clients = b.clients
 }
 
 // unjoin takes apart what errors.Join joined.
@@ -364,7 +431,7 @@ func (b *build) checkCovered(store *tlscert.Store) {
 	for i := range b.conf.Listeners {
 		l := &b.conf.Listeners[i]
 		set := store.Set(l.Name)
-		if set == nil {
+		if set == nil || l.TLS.ACME != nil { // whose names are managed
 			continue
 		}
 		for j, host := range l.HostNames {
@@ -455,6 +522,7 @@ func (b *build) addListeners(snap *l7.Snapshot) {
 			sites[c.Address] = l7.NewSites()
 			b.next.addresses = append(b.next.addresses, c.Address)
 			b.addFrontend(c)
+			b.addQUIC(c)
 		}
 		sites[c.Address].Add(b.listener(c, rules[c.Name]), c.HostNames)
 	}
@@ -468,6 +536,7 @@ func (b *build) addListeners(snap *l7.Snapshot) {
 			snap.Sites = append(snap.Sites, sites[addr])
 		}
 	}
+	b.placeQUIC(snap, sites)
 }
 
 // addFrontend keeps the frontend of an address, or binds a new one.
@@ -502,10 +571,11 @@ func (b *build) addFrontend(c *config.Listener) {
 // listener compiles a listener with its rule, which may be nil.
 func (b *build) listener(c *config.Listener, rule *config.Rule) *l7.Listener {
 	l := &l7.Listener{
-		Name: c.Name, HTTPS: c.Protocol == config.ListenerHTTPS, Port: c.Address.Port(),
+		Name: c.Name, HTTPS: c.Protocol.Secure(), Layer4: c.Protocol.Layer4(), HTTP2: c.HTTP2, Port: c.Address.Port(),
 		Access:       l7.NewAccessTable(c.AccessRules),
 		EncodedSlash: c.EncodedSlash, DuplicateSlashes: c.DuplicateSlashes,
 		ProxyFrom: cidr.Set(c.ProxyProtocol), Metrics: b.metrics.Listener(c.Name),
+		RateLimits: b.rateLimits(c.RateLimits), MaxBodySize: c.MaxBodySize,
 	}
 	if len(c.ErrorPages) > 0 {
 		l.ErrorPages = b.loadPages(b.listenerPath(c.Name)+".errorPages", c.ErrorPages)
@@ -525,35 +595,87 @@ func (b *build) listener(c *config.Listener, rule *config.Rule) *l7.Listener {
 	}
 	m := b.pathMaps[rule.PathMap]
 	l.Paths = l7.NewPathMap(b.target(c, rule, m.Default))
-	for _, p := range m.Paths {
+	b.addPaths(l.Paths, m, func(a config.Action) *l7.Target { return b.target(c, rule, a) })
+	return l
+}
+
+// addPaths adds the path rules of a map.
+func (b *build) addPaths(to *l7.PathMap, m *config.PathMap, target func(config.Action) *l7.Target) {
+	for i := range m.Paths {
+		p := &m.Paths[i]
+		match, err := l7.NewMatch(&p.Match)
+		if err != nil {
+			b.fail(fmt.Sprintf("%s.paths[%d].match", place("pathMaps", b.conf.PathMaps, func(x *config.PathMap) bool { return x == m }), i), "%w", err)
+		}
 		for _, pattern := range p.Paths {
-			t := b.target(c, rule, p.Action)
+			t := target(p.Action)
 			t.SetPathRule(pattern)
-			l.Paths.Add(pattern, t)
+			if t.Caching != nil {
+				t.Caching.ID += fmt.Sprintf("\n%s\n%v", pattern, p.Match)
+			}
+			to.Add(pattern, match, t)
 		}
 	}
-	return l
+	if m.Order == config.OrderSpecific {
+		to.MostSpecificFirst()
+	}
 }
 
 func (b *build) addTLS(l *l7.Listener, c *config.Listener) {
 	if b.next.certs == nil {
 		return // its error is reported
 	}
-	set := b.next.certs.Set(c.Name)
-	l.TLS = tlscert.ServerConfig(set, c.TLS.Policy, b.app.tickets)
-	l.TLSGroup = fmt.Sprint(c.TLS.Policy.MinVersion, c.TLS.Policy.MaxVersion, c.TLS.Policy.CipherSuites)
+	set := b.certificates(c.Name)
+	var protocols []string
+	if c.HTTP2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	l.ClientAuth, l.ForwardCert = b.clients[c.Name], c.TLS.ClientAuth.Forward
+	l.TLS = tlscert.ServerConfig(set, c.TLS.Policy, l.ClientAuth, b.tickets(c), protocols...)
+	b.serveManaged(l, c)
+	b.addHTTP3(l, c, set)
+	l.TLSGroup = fmt.Sprint(c.TLS.Policy.MinVersion, c.TLS.Policy.MaxVersion, c.TLS.Policy.CipherSuites, l.ClientAuth.Digest())
 }
 
 // target compiles where an action leads.
 func (b *build) target(c *config.Listener, rule *config.Rule, a config.Action) *l7.Target {
 	if a.Redirect != "" {
-		return &l7.Target{Redirect: b.redirect(b.redirects[a.Redirect]), Metrics: b.metrics.Route(c.Name, rule.Name, "")}
+		return b.addGuards(&l7.Target{Redirect: b.redirect(b.redirects[a.Redirect]), Stages: b.stages(c, a), RateLimits: b.rateLimits(a.RateLimits), Metrics: b.metrics.Route(c.Name, rule.Name, "")}, c, a)
 	}
-	key := poolKey{a.BackendPool, a.BackendSettings}
-	return &l7.Target{
-		Pool: b.pool(key), Settings: b.compiled[key], Stages: b.stages(c, a),
-		Metrics: b.metrics.Route(c.Name, rule.Name, a.BackendPool),
+	rates, rewrites := b.rateLimits(a.RateLimits), b.rewriteSet(a.RewriteSet)
+	if len(a.BackendPools) == 0 {
+		t := b.toPool(c, rule, a, config.WeightedPool{Pool: a.BackendPool, Settings: a.BackendSettings})
+		t.RateLimits, t.Rewrite = rates, rewrites
+		return t
 	}
+	t := b.addGuards(&l7.Target{Split: &l7.Split{}, Stages: b.stages(c, a), RateLimits: rates, Rewrite: rewrites, Metrics: b.metrics.Route(c.Name, rule.Name, "")}, c, a)
+	for _, w := range a.BackendPools {
+		t.Split.Add(b.toPool(c, rule, a, w), w.Weight)
+	}
+	return t
+}
+
+// toPool compiles an action, as far as a request is concerned whose pool is
+// known.
+func (b *build) toPool(c *config.Listener, rule *config.Rule, a config.Action, w config.WeightedPool) *l7.Target {
+	key := poolKey{w.Pool, w.Settings}
+	return b.addGuards(&l7.Target{Pool: b.pool(key), Settings: b.compiled[key], Stages: b.stages(c, a), Mirror: b.mirror(a.Mirror),
+		Caching: b.caching(c, rule, a, w), Compression: b.compression(c, a),
+		Metrics: b.metrics.Route(c.Name, rule.Name, w.Pool)}, c, a)
+}
+
+// rewriteSet compiles a rewrite set once; nil for none.
+func (b *build) rewriteSet(name string) *rewrite.Set {
+	if s, done := b.rewrites[name]; done || name == "" {
+		return s
+	}
+	i := slices.IndexFunc(b.conf.RewriteSets, func(s config.RewriteSet) bool { return s.Name == name })
+	s, err := rewrite.Compile(&b.conf.RewriteSets[i])
+	if err != nil {
+		b.fail(fmt.Sprintf("rewriteSets[%d]", i), "%w", err)
+	}
+	b.rewrites[name] = s
+	return s
 }
 
 // redirect compiles a redirect.
@@ -627,12 +749,17 @@ func (b *build) pool(key poolKey) *proxy.Pool {
 func (b *build) poolOptions(c *config.BackendPool, s *config.BackendSettings, backendTLS *tls.Config) proxy.Options {
 	gateway := b.app.gateway
 	return proxy.Options{
-		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s, b.caDigests[s.Name]),
-		Targets: c.Targets, DefaultPort: s.Port, Balance: c.Balance, Resolve: c.Resolve,
-		MaxConnections: s.MaxConnections, Drain: s.Drain, Ejection: s.Ejection, Drains: b.app.drains,
+		Name: c.Name, Settings: s.Name, Fingerprint: proxy.Fingerprint(*s, b.digests[s.Name]),
+		Targets: c.Targets, DefaultPort: s.Port, Balance: c.Balance, Hash: c.Hash, Resolve: c.Resolve,
+		SlowStart: c.SlowStart, MinHealthy: c.MinHealthy, PanicThreshold: c.PanicThreshold,
+		MaxConnections: s.MaxConnections, Adaptive: s.Adaptive, MaxRequests: s.MaxRequests, QueueLength: s.Queue.Length, Drain: s.Drain, Ejection: s.Ejection, Drains: b.app.drains,
 		AffinitySecret: b.secret, Logger: b.app.log,
 		Attach: func(m *proxy.Backend) io.Closer {
-			return gateway.NewTransport(m, tlsFor(backendTLS, s, m.Target()))
+			t := gateway.NewTransport(m, tlsFor(backendTLS, s, m.Target()))
+			if s.HTTP2 {
+				t.UseHTTP2()
+			}
+			return t
 		},
 		Probe: b.probe(s, backendTLS),
 	}
@@ -640,7 +767,7 @@ func (b *build) poolOptions(c *config.BackendPool, s *config.BackendSettings, ba
 
 // backendTLS is the TLS configuration for https backends, nil for others.
 func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
-	if s.Protocol != config.BackendHTTPS {
+	if !s.Protocol.Secure() {
 		return nil, nil
 	}
 	t := &tls.Config{
@@ -649,6 +776,10 @@ func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
 		InsecureSkipVerify: !s.TLS.Verify,
 		ClientSessionCache: tls.NewLRUClientSessionCache(256),
 	}
+	if s.Protocol.Layer4() {
+		t.NextProtos = nil // nobody knows what it is
+	}
+	t.Certificates = b.ownCertificate(s)
 	if s.TLS.CAFile == "" {
 		return t, nil
 	}
@@ -657,12 +788,37 @@ func (b *build) backendTLS(s *config.BackendSettings) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.caDigests[s.Name] = fmt.Sprintf("%x", sha256.Sum256(pem))
+	b.digests[s.Name] += fmt.Sprintf("%x", sha256.Sum256(pem))
 	t.RootCAs = x509.NewCertPool()
 	if !t.RootCAs.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s has no PEM certificate", s.TLS.CAFile)
 	}
 	return t, nil
+}
+
+// ownCertificate is what the gateway shows to backends that ask who it is.
+func (b *build) ownCertificate(s *config.BackendSettings) []tls.Certificate {
+	_, again := b.digests[s.Name] // with another pool
+	b.digests[s.Name] = ""
+	c := s.TLS.ClientCertificate
+	if c.CertFile == "" || c.KeyFile == "" { // or it was refused
+		return nil
+	}
+	b.depend(c.CertFile)
+	b.depend(c.KeyFile)
+	path := b.settingsPath(s.Name) + ".tls.clientCertificate"
+	cert, digest, warnings, err := tlscert.LoadClientCertificate(c, time.Now())
+	if err != nil {
+		b.fail(path, "%w", err)
+		return nil
+	}
+	for _, w := range warnings {
+		if !again {
+			b.warnf(path, "certificate %s: %s", c.CertFile, w)
+		}
+	}
+	b.digests[s.Name] = digest
+	return []tls.Certificate{cert}
 }
 
 // nameKnown refuses targets whose certificate could not be verified for want

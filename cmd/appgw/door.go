@@ -13,21 +13,30 @@ import (
 
 // door is where a request arrives, as its URL or its Host field says.
 type door struct {
-	scheme string // http or https; empty: either
+	scheme string // http or https, tcp or tls; empty: http or https
 	host   string // without port and brackets
 	port   string // empty: none is named
 }
 
 // takes says whether an address speaks the scheme.
 func (d door) takes(s *l7.Sites) bool {
-	return d.scheme == "" || (d.scheme == "https") == s.First().HTTPS
+	l := s.First()
+	if d.layer4() || l.Layer4 {
+		return d.layer4() == l.Layer4 && (d.scheme == "tls") == l.HTTPS
+	}
+	return d.scheme == "" || (d.scheme == "https") == l.HTTPS
 }
+
+// layer4 says whether it is a connection that is meant, and no request.
+func (d door) layer4() bool { return d.scheme == "tcp" || d.scheme == "tls" }
 
 // meant is the port that a request to an address would be sent to.
 func (d door) meant(s *l7.Sites) string {
 	switch {
 	case d.port != "":
 		return d.port
+	case d.layer4():
+		return "" // bytes have no usual port
 	case s.First().HTTPS:
 		return "443"
 	}
@@ -96,10 +105,13 @@ func (r *running) noDoor(d door, ports []string) error {
 		for _, s := range r.snapshot.Sites {
 			ports = append(ports, portOf(s))
 		}
-		return fmt.Errorf("there is no %s listener; those there are have the ports %s", d.scheme, strings.Join(slices.Compact(ports), ", "))
+		return fmt.Errorf("there is no %s listener; those there are have the ports %s", d.word(), strings.Join(slices.Compact(ports), ", "))
 	}
 	if d.port != "" {
 		return fmt.Errorf("no %s listener has port %s; they have %s", d.word(), d.port, strings.Join(ports, ", "))
+	}
+	if d.layer4() {
+		return fmt.Errorf("no port is named; name one of those that %s listeners have: %s", d.word(), strings.Join(ports, ", "))
 	}
 	return fmt.Errorf("no port is named, and no %s listener has %s; name one of theirs: %s", d.word(),
 		map[string]string{"http": "80", "https": "443", "": "80 or 443"}[d.scheme], strings.Join(ports, ", "))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,10 @@ func newExplainCommand() *cobra.Command {
 		Short: "Say which listener, rule, path and pool a request would meet, and why",
 		Long: `Explain takes a request through the gateway's own routing, without sending
 anything: the listener that its host leads to, the client after trusted proxies
-were asked, access rules, the canonical path, the rule, and the pool or redirect.
+were asked, access rules, the canonical path, the rule, CORS, authentication, what
+rewrite sets do to the request, rate limits, the firewall's policy ("appgw waf explain"
+says what it would do), the pool or redirect, cache, compression and copies.
+tcp:// and tls:// URLs lead to listeners of layer 4.
 The port of the URL is the listener's; without one it is 80 or 443, or else the
 only one that listeners of that scheme have.`,
 		Example: `  appgw explain -c appgw.yaml --url https://shop.example/images/logo.png --from 203.0.113.9
@@ -83,8 +87,8 @@ func (a *answer) print(w io.Writer) {
 // routing.
 func explain(next *running, q question) (*answer, error) {
 	u, err := url.Parse(q.url)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("--url %q: want http://host/path or https://host/path", q.url)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "tcp", "tls"}, u.Scheme) {
+		return nil, fmt.Errorf("--url %q: want http://host/path or https://host/path, or tcp://host:port or tls://host:port for listeners of layer 4", q.url)
 	}
 	from, err := netip.ParseAddr(q.from)
 	if err != nil {

@@ -44,6 +44,9 @@ func named(g *config.Gateway) *config.Gateway {
 	for i := range g.BackendSettings {
 		g.BackendSettings[i].Name = fmt.Sprintf("backendSettings[%d]", i)
 	}
+	for i := range g.Authentications {
+		g.Authentications[i].Name = fmt.Sprintf("authentications[%d]", i)
+	}
 	return g
 }
 
@@ -51,6 +54,10 @@ func named(g *config.Gateway) *config.Gateway {
 func (b *build) lookAtFiles() {
 	b.loadSecret()
 	b.loadCertificates()
+	b.loadClientAuth()
+	b.loadAuthentications()
+	b.loadTicketKeys()
+	b.loadACME()
 	b.openAccessLog()
 	b.openWAFLog()
 	b.loadGeo()

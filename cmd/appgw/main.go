@@ -39,7 +39,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRunCommand(), newDemoCommand(), newProxyCommand(), newCheckCommand(), newExplainCommand(), newWAFCommand(),
+	root.AddCommand(newRunCommand(), newDemoCommand(), newProxyCommand(), newCheckCommand(), newExplainCommand(), newWAFCommand(), newCacheCommand(),
 		newSchemaCommand(), newStatusCommand(), newBackendsCommand(), binary.NewReload(),
 		newDrainCommand(), newUndrainCommand(), binary.NewUpgrade(), command.NewVersion(binary.Name, version))
 	root.SetVersionTemplate(command.VersionLine(binary.Name, version) + "\n")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -18,18 +19,21 @@ import (
 	"gatehouse/internal/command"
 	"gatehouse/internal/daemon"
 	"gatehouse/proxy"
+	"gatehouse/proxy/cache"
 )
 
 // status is what /status shows.
 type status struct {
-	Version     string           `json:"version"`
-	File        string           `json:"file,omitempty"`
-	Reloads     command.Reloads  `json:"reloads"`
-	Warnings    []string         `json:"warnings,omitempty"`
-	Connections int64            `json:"connections"`
-	Listeners   []listenerStatus `json:"listeners"`
-	Pools       []proxy.Status   `json:"pools"`
-	Retired     int              `json:"retiredSnapshots"`
+	Version      string              `json:"version"`
+	File         string              `json:"file,omitempty"`
+	Reloads      command.Reloads     `json:"reloads"`
+	Warnings     []string            `json:"warnings,omitempty"`
+	Connections  int64               `json:"connections"`
+	Listeners    []listenerStatus    `json:"listeners"`
+	Certificates []certificateStatus `json:"certificates,omitempty"`
+	Pools        []proxy.Status      `json:"pools"`
+	Caches       []cache.Stats       `json:"caches,omitempty"`
+	Retired      int                 `json:"retiredSnapshots"`
 }
 
 type listenerStatus struct {
@@ -48,17 +52,17 @@ func (a *app) status(r *daemon.Reloader) *status {
 		Reloads:  command.ReloadsOf(r)}
 	for _, l := range run.conf.Listeners {
 		s.Listeners = append(s.Listeners, listenerStatus{Name: l.Name, Address: listenAddress(l.Address),
-			Protocol: protocolName(l.Protocol), HostNames: l.HostNames, Connections: run.frontends[l.Address].Connections()})
+			Protocol: protocolName(l.Protocol), HostNames: l.HostNames, Connections: run.connections(l.Address)})
 	}
+	s.Certificates = a.certificateStatus(run)
 	s.Pools = run.poolStatus()
+	s.Caches = run.cacheStats()
 	return s
 }
 
 func protocolName(p config.ListenerProtocol) string {
-	if p == config.ListenerHTTPS {
-		return "https"
-	}
-	return "http"
+	return map[config.ListenerProtocol]string{config.ListenerHTTP: "http", config.ListenerHTTPS: "https",
+		config.ListenerL4TCP: "tcp", config.ListenerL4TLS: "tls"}[p]
 }
 
 // poolStatus is the state of every pool, in the order of the configuration.
@@ -82,6 +86,7 @@ func (a *app) addEndpoints(s *admin.Server, d *daemon.Daemon) {
 		}
 		return map[string]string{"outcome": "upgraded"}, nil
 	})
+	a.addCacheEndpoints(s)
 	s.Get("/backends", "state of every backend", func(*http.Request) (any, error) { return a.running().poolStatus(), nil })
 	s.Post("/drain", "take a backend out of use: backend=ADDRESS", a.backendAction(func(name string, pools []*proxy.Pool) (int, bool) {
 		n := a.drains.Drain(name, pools...)
@@ -190,7 +195,12 @@ func printStatus(w io.Writer, s *status) {
 	}
 	t.Flush()
 	fmt.Fprintln(w)
+	printCertificates(w, s.Certificates)
 	printBackends(w, s.Pools)
+	if len(s.Caches) > 0 {
+		fmt.Fprintln(w)
+		printCaches(w, s.Caches)
+	}
 }
 
 func hostList(names []string) string {
@@ -203,19 +213,46 @@ func hostList(names []string) string {
 	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
 }
 
+// responseTime is what balance: ewma goes by, as text.
+func responseTime(b proxy.BackendStatus) string {
+	if b.ResponseSeconds == 0 {
+		return "-"
+	}
+	return time.Duration(b.ResponseSeconds * float64(time.Second)).Round(10 * time.Microsecond).String()
+}
+
 func printBackends(w io.Writer, pools []proxy.Status) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "POOL\tSETTINGS\tBACKEND\tSTATE\tSINCE\tIN FLIGHT\tREQUESTS\tREASON")
+	fmt.Fprintln(t, "POOL\tSETTINGS\tBACKEND\tSTATE\tSINCE\tWEIGHT\tIN FLIGHT\tREQUESTS\tRESPONSE\tREASON")
 	for _, p := range pools {
 		for _, b := range p.Backends {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", p.Pool, p.Settings, b.Name, b.State,
-				b.Since.Format(time.DateTime), b.InFlight, b.Requests, b.Reason)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%v\t%s\t%d\t%s\t%s\n", p.Pool, p.Settings, b.Name, b.State,
+				b.Since.Format(time.DateTime), b.EffectiveWeight, inFlight(b), b.Requests, responseTime(b), b.Reason)
 		}
 		for _, n := range p.Names {
 			if n.Addresses == 0 {
-				fmt.Fprintf(t, "%s\t%s\t%s\tunresolved\t\t\t\t%s\n", p.Pool, p.Settings, n.Name, n.Reason)
+				fmt.Fprintf(t, "%s\t%s\t%s\tunresolved\t\t\t\t\t\t%s\n", p.Pool, p.Settings, n.Name, n.Reason)
 			}
 		}
 	}
 	t.Flush()
+	printQueues(w, pools)
+}
+
+// inFlight is the requests in flight, of how many there may be.
+func inFlight(b proxy.BackendStatus) string {
+	if b.Limit == 0 {
+		return strconv.Itoa(b.InFlight)
+	}
+	return fmt.Sprintf("%d/%d", b.InFlight, b.Limit)
+}
+
+// printQueues tells of the requests that wait for members.
+func printQueues(w io.Writer, pools []proxy.Status) {
+	for _, p := range pools {
+		if q := p.Queue; q != nil {
+			fmt.Fprintf(w, "queue of %s with %s: %d/%d waiting; %d served, %d refused, %d too late, %d left, %d without a member\n",
+				p.Pool, p.Settings, q.Waiting, q.Length, q.Served, q.Full, q.TimedOut, q.Left, q.Failed)
+		}
+	}
 }

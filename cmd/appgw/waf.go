@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -130,6 +131,9 @@ type wafMaker struct{ policy *waf.Policy }
 func (m wafMaker) Begin(c l7.Client) l7.Stage {
 	return &wafStage{m.policy, m.policy.Begin(waf.Client{Addr: c.Addr, Peer: c.Peer, Local: c.Local, TLS: c.TLS, Proto: c.Proto, Trace: string(c.TraceID[:]), Memory: c.Memory})}
 }
+
+// String is the policy for explain.
+func (m wafMaker) String() string { return fmt.Sprintf("%s (%s)", m.policy.Name(), m.policy.Mode()) }
 
 // wafStage shows an exchange to a policy.
 type wafStage struct {
