@@ -25,13 +25,19 @@ listeners:
   - {name: exact, address: ":8082", hostNames: [www.shop.test]}
   - {name: one, address: "127.0.0.1:8083"}
   - {name: two, address: "127.0.0.2:8083"}
-  - {name: slash, address: ":8084", encodedSlash: keep}
+  - {name: slash, address: ":8084", encodedSlash: keep, wafPolicy: site}
+  - {name: bytes, address: ":8085", protocol: tcp, accessRules: [{name: scanners, priority: 1, action: deny, source: [203.0.113.0/24]}]}
+  - {name: idle, address: ":8086", protocol: tcp}
 backendPools:
   - {name: app, targets: [10.0.0.4]}
-  - {name: images, targets: [10.0.0.5]}
+  - {name: images, targets: [10.0.0.5], balance: hash, hash: {on: "header:X-User"}}
+  - {name: bytes, targets: ["10.0.0.6:5432"], balance: hash}
 backendSettings:
   - {name: plain, affinity: {enabled: true, cookie: shop}}
   - {name: images, pathOverride: /static/}
+  - {name: bytes, protocol: tcp}
+wafPolicies:
+  - {name: site, mode: detection}
 pathMaps:
   - name: shop
     default: {backendPool: app, backendSettings: plain}
@@ -53,6 +59,7 @@ rules:
   - {name: one, listener: one, backendPool: app, backendSettings: plain}
   - {name: two, listener: two, backendPool: app, backendSettings: plain}
   - {name: slash, listener: slash, backendPool: app, backendSettings: plain}
+  - {name: bytes, listener: bytes, backendPool: bytes, backendSettings: bytes}
 `
 
 func TestExplain(t *testing.T) {
@@ -87,7 +94,14 @@ func TestExplain(t *testing.T) {
 		{"two addresses, named", []string{"http://127.0.0.2:8083/"}, `address=127.0.0.2:8083 (the URL names it) listener=two`},
 		{"two addresses, first", []string{"http://shop.test:8083/"}, `address=127.0.0.1:8083 (it is the first of the 2 addresses with that port) listener=one`},
 		{"method", []string{"http://shop.test:8080/images/x", "--method", "DELETE"}, `pool=images`},
+		{"balance", []string{"http://shop.test:8080/"}, `affinity=cookie shop balance=roundRobin (it is asked when no affinity cookie names a member)`},
+		{"hash", []string{"http://shop.test:8080/images/x", "--header", "x-user: 7"}, `forwarded=/static/x balance=hash of header:X-User`},
+		{"hash of nothing", []string{"http://shop.test:8080/images/x"}, `balance=hash of clientAddr (the request has no header X-User)`},
 		{"no path", []string{"http://shop.test:8080"}, `path=/`},
+		{"firewall", []string{"http://shop.test:8084/a"}, `rule=slash firewall=site (detection) pool=app`},
+		{"bytes", []string{"tcp://shop.test:8085"}, `listener=bytes client=127.0.0.1 access=allowed rule=bytes (a listener of layer 4 carries bytes pool=bytes with settings bytes balance=hash of clientAddr`},
+		{"bytes without a rule", []string{"tcp://shop.test:8086"}, `listener=idle rule=none: the connection is closed`},
+		{"bytes denied", []string{"tcp://shop.test:8085", "--from", "203.0.113.9"}, `client=203.0.113.9 access=denied by scanners`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,10 +151,12 @@ func TestExplainRefusesWhatIsNoRequest(t *testing.T) {
 		want string
 	}{
 		{"no URL", []string{"--url", "shop.test/x"}, `--url "shop.test/x": want http://host/path`},
-		{"other scheme", []string{"--url", "ftp://shop.test/x"}, "want http://host/path or https://host/path"},
+		{"other scheme", []string{"--url", "ftp://shop.test/x"}, "want http://host/path or https://host/path, or tcp://host:port"},
+		{"bytes without a port", []string{"--url", "tcp://shop.test"}, "no port is named; name one of those that tcp listeners have: 8085, 8086"},
+		{"a request to bytes", []string{"--url", "http://shop.test:8085/"}, "no http listener has port 8085"},
 		{"no such port", []string{"--url", "http://shop.test/"}, "no port is named, and no http listener has 80; name one of theirs: 8080, 8081, 8082, 8083, 8084"},
 		{"another port", []string{"--url", "http://shop.test:99/"}, "no http listener has port 99; they have 8080, 8081, 8082, 8083, 8084"},
-		{"other protocol", []string{"--url", "https://shop.test:8080/"}, "there is no https listener; those there are have the ports 8080, 8081, 8082, 8083, 8084"},
+		{"other protocol", []string{"--url", "https://shop.test:8080/"}, "there is no https listener; those there are have the ports 8080, 8081, 8082, 8083, 8084, 8085, 8086"},
 		{"no address", []string{"--url", "http://shop.test:8080/", "--from", "here"}, "--from: "},
 		{"no field", []string{"--url", "http://shop.test:8080/", "--header", "X-Forwarded-For"}, `--header "X-Forwarded-For": want Name: value`},
 		{"bad method", []string{"--url", "http://shop.test:8080/", "--method", "GE T"}, "the request is refused: "},

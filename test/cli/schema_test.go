@@ -76,6 +76,10 @@ func (v *validator) check(path string, s map[string]any, value any) {
 			}
 		case "required":
 			v.checkRequired(path, want.([]any), value)
+		case "maxProperties":
+			if m, ok := value.(map[string]any); ok && float64(len(m)) > want.(float64) {
+				v.fail(path, "more than %v keys", want)
+			}
 		case "items", "minItems", "maxItems":
 			v.checkList(path, keyword, want, value)
 		case "oneOf", "not":

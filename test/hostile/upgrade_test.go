@@ -189,6 +189,9 @@ func TestTunnels(t *testing.T) {
 	}
 	t.Run("C40 silence ends both sides", func(t *testing.T) {
 		c, began := open(t, "/silent"), time.Now()
+		if end := c.ReadN(4); end != "\x88\x02\x03\xe9" { // 1001, going away (RFC 6455 7.4.1)
+			t.Errorf("the tunnel ends with %q", end)
+		}
 		c.ExpectClosed(soon)
 		if after := (<-ended).Sub(began); after < idle/2 {
 			t.Errorf("the tunnel was cut after %v", after)

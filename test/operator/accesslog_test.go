@@ -94,7 +94,8 @@ func TestTimersSayWhereTheTimeWent(t *testing.T) {
 	c.ReadResponse("GET")
 
 	e := g.logged(t, "/slowly")
-	for name, least := range map[string]float64{"Ti": 0.03, "TR": 0.09, "Tw": 0.09, "Tr": 0.2, "Td": 0.15, "Ta": 0.54, "Tc": 0.000001} {
+	// What begins late on a busy machine is shorter than it was meant to be.
+	for name, least := range map[string]float64{"Ti": 0.03, "TR": 0.06, "Tw": 0.06, "Tr": 0.15, "Td": 0.1, "Ta": 0.45, "Tc": 0.000001} {
 		if got := e.timer(name); got < least {
 			t.Errorf("%s is %v, want %v at least", name, got, least)
 		}

@@ -22,9 +22,10 @@ func TestHealthAndReadiness(t *testing.T) {
 	g.expectMetrics(t, map[string]float64{`gatehouse_requests_in_flight{listener="web"}`: 1})
 	go g.Stop(soon)
 	g.WaitLine(`"msg":"draining"`, soon)
-	if status, text := g.ask(t, http.MethodGet, "/readyz", nil); status != 503 || text != "draining\n" {
-		t.Errorf("/readyz while draining: %d %q", status, text)
-	}
+	testkit.Eventually(t, soon, "/readyz to say so", func() bool {
+		status, text := g.ask(t, http.MethodGet, "/readyz", nil)
+		return status == 503 && text == "draining\n"
+	})
 	if status, _ := g.ask(t, http.MethodGet, "/healthz", nil); status != 200 {
 		t.Errorf("/healthz while draining: %d", status)
 	}
