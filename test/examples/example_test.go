@@ -142,7 +142,7 @@ func TestReadmeListsEveryExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	var listed, there, tested []string
-	for _, m := range regexp.MustCompile(`(?m)^\| \[([a-z-]+)\]\(([a-z-]+)\) \|`).FindAllStringSubmatch(string(readme), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| \[([a-z0-9-]+)\]\(([a-z0-9-]+)\) \|`).FindAllStringSubmatch(string(readme), -1) {
 		if m[1] != m[2] {
 			t.Errorf("%s leads to %s", m[1], m[2])
 		}
@@ -157,11 +157,16 @@ func TestReadmeListsEveryExample(t *testing.T) {
 			there = append(there, e.Name())
 		}
 	}
-	source, err := os.ReadFile("scenarios_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	tests, _ := filepath.Glob("*_test.go")
+	for _, name := range tests {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
-	for _, m := range regexp.MustCompile(`(?:serve|copyOf|director)\(t, "([a-z-]+)"`).FindAllStringSubmatch(string(source), -1) {
+	for _, m := range regexp.MustCompile(`(?:serve|copyOf|director|balancer)\(t, "([a-z0-9-]+)"`).FindAllStringSubmatch(string(source), -1) {
 		tested = append(tested, m[1])
 	}
 	slices.Sort(listed)

@@ -1,20 +1,53 @@
 package examples
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
 	"gatehouse/internal/testkit"
+	"gatehouse/internal/testkit/acmeca"
 )
+
+func TestACME(t *testing.T) {
+	b := backends(t, "3001")
+	e := copyOf(t, "acme", b)
+	ca := acmeca.New(t, acmeca.Options{Addr: e.at("14000"), HTTP: e.at("8080"), TLS: e.at("8443")})
+	if err := os.MkdirAll(filepath.Join(e.dir, "certs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Replace(t, filepath.Join(e.dir, "certs/authority.pem"), string(ca.Roots))
+	e.start(t)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), ServerName: "shop.localhost"}}}
+	testkit.Eventually(t, soon, "a page over https", func() bool {
+		q, _ := http.NewRequest("GET", "https://"+e.at("8443")+"/page", nil)
+		q.Host = "shop.localhost"
+		r, err := client.Do(q)
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		return r.StatusCode == 200
+	})
+}
 
 func TestTwoHosts(t *testing.T) {
 	b := backends(t, "3001", "3002", "3003")
@@ -131,22 +164,64 @@ func TestStickyShopWithAnotherSecret(t *testing.T) {
 	}
 }
 
-// The certificate is made by the commands in the example's comment.
-func TestHTTPSRedirect(t *testing.T) {
+// makeCertificates runs the commands in the example's comment, up to those
+// that ask the gateway.
+func (e *example) makeCertificates(t *testing.T) {
+	t.Helper()
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Fatal("openssl is needed; `make test` installs it")
 	}
-	b := backends(t, "3001")
-	e := copyOf(t, "https-redirect", b)
 	var script strings.Builder
 	for _, m := range regexp.MustCompile(`(?m)^#   +(.*)$`).FindAllStringSubmatch(e.read(t), -1) {
-		script.WriteString(m[1] + "\n")
+		if !strings.HasPrefix(m[1], "curl ") {
+			script.WriteString(m[1] + "\n")
+		}
 	}
 	cmd := exec.Command("bash", "-ec", script.String())
 	cmd.Dir = e.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", script.String(), err, out)
 	}
+}
+
+// The certificates are made by the commands in the example's comment, and the
+// client is the one it names.
+func TestMutualTLS(t *testing.T) {
+	b := backends(t, "3001", "3002")
+	e := copyOf(t, "mtls", b)
+	e.makeCertificates(t)
+	e.start(t)
+	_, port, _ := net.SplitHostPort(e.at("8443"))
+	curl := func(host string, more ...string) (string, error) {
+		args := append([]string{"-sS", "-m", "10", "--cacert", "certs/server.crt", "--resolve", host + ":" + port + ":127.0.0.1"}, more...)
+		cmd := exec.Command("curl", append(args, "https://"+host+":"+port+"/")...)
+		cmd.Dir = e.dir
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	cert := []string{"--cert", "certs/client.crt", "--key", "certs/client.key"}
+	if out, err := curl("partners.localhost", cert...); err != nil {
+		t.Errorf("with a certificate: %s %v", out, err)
+	}
+	if got := b["3002"].Last(); got.Get("X-Client-Cert-Verification") != "SUCCESS" || got.Get("X-Client-Cert-Subject") != "CN=first-partner" {
+		t.Errorf("the backend got %q", got.Head)
+	}
+	if out, err := curl("partners.localhost"); err == nil {
+		t.Errorf("without a certificate: %s", out)
+	}
+	if out, err := curl("shop.localhost"); err != nil {
+		t.Errorf("the other host: %s %v", out, err)
+	}
+	if out, _ := curl("shop.localhost", append(cert, "-H", "Host: partners.localhost", "-o", "/dev/null", "-w", "%{http_code}")...); out != "421" {
+		t.Errorf("partners' host through the shop: %s, want 421", out)
+	}
+}
+
+// The certificate is made by the commands in the example's comment.
+func TestHTTPSRedirect(t *testing.T) {
+	b := backends(t, "3001")
+	e := copyOf(t, "https-redirect", b)
+	e.makeCertificates(t)
 	e.start(t)
 
 	_, port, _ := net.SplitHostPort(e.at("8443"))
@@ -173,6 +248,31 @@ func TestHTTPSRedirect(t *testing.T) {
 	got := testkit.DecodeEcho(t, out)
 	if got.Target != "/cart?id=7" || got.Get("X-Forwarded-Proto") != "https" || got.Get("X-Forwarded-Port") != port {
 		t.Errorf("behind TLS the backend received %+v", got)
+	}
+	askHTTP3(t, e, port)
+}
+
+// askHTTP3 asks the https port of the example over UDP.
+func askHTTP3(t *testing.T, e *example, port string) {
+	t.Helper()
+	pem, err := os.ReadFile(filepath.Join(e.dir, "certs/shop.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "shop.localhost"},
+		Dial: func(ctx context.Context, _ string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddrEarly(ctx, "127.0.0.1:"+port, tc, qc)
+		}}
+	defer tr.Close()
+	resp, err := (&http.Client{Transport: tr, Timeout: 20 * time.Second}).Get("https://shop.localhost:" + port + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.Proto != "HTTP/3.0" || resp.StatusCode != 200 {
+		t.Errorf("over UDP: %s %s", resp.Proto, resp.Status)
 	}
 }
 
@@ -289,6 +389,50 @@ func TestBlueGreenSurvivesTheNewVersion(t *testing.T) {
 	}
 }
 
+func TestCanary(t *testing.T) {
+	b := backends(t, "3001", "3002", "3003")
+	e := serve(t, "canary", b)
+	got := map[string]int{}
+	var cookie string // of who got the new version
+	for range 100 {
+		r := testkit.Get(t, e.at("8080"), "shop.test", "/page")
+		name := testkit.DecodeEcho(t, r.Content).Backend
+		if got[name]++; name == b["3002"].Addr {
+			cookie, _, _ = strings.Cut(r.Get("Set-Cookie"), ";")
+		}
+		if !strings.HasPrefix(r.Get("RateLimit"), `"everybody";r=`) || r.Get("RateLimit-Policy") != `"everybody";q=6000;w=60` {
+			t.Fatalf("no rate limit in %q", r.Head)
+		}
+	}
+	if n := got[b["3002"].Addr]; n < 8 || n > 12 || got[b["3003"].Addr] != 0 {
+		t.Errorf("of 100 requests each version got %v, want 90 and 10", got)
+	}
+	for range 20 {
+		if name := testkit.DecodeEcho(t, testkit.Get(t, e.at("8080"), "shop.test", "/", "Cookie: "+cookie).Content).Backend; name != b["3002"].Addr {
+			t.Fatalf("who had the new version gets %s", name)
+		}
+		if name := testkit.DecodeEcho(t, testkit.Get(t, e.at("8080"), "shop.test", "/", "X-Canary: always").Content).Backend; name != b["3002"].Addr {
+			t.Fatalf("a tester gets %s", name)
+		}
+	}
+	testkit.Eventually(t, soon, "half of the requests at the mirror", func() bool { n := requestsFor(b["3003"], "shop.test"); return n >= 57 && n <= 63 })
+	for size, want := range map[int]int{1<<20 + 1: 200, 8<<20 + 1: 413} {
+		post := fmt.Sprintf("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n", size)
+		c := testkit.Dial(t, e.at("8080"))
+		c.Send(post)
+		if want == 200 {
+			c.Send(strings.Repeat("x", size))
+		}
+		if r, _ := c.ReadFinal("POST"); r.StatusCode != want {
+			t.Errorf("%d bytes: %q", size, r.Head)
+		}
+	}
+	if out, err := e.appgw(t, "explain", "--url", "http://shop.test:"+portOf(e.at("8080"))+"/"); err != nil || !strings.Contains(out, "stable with settings sticky gets 90%") ||
+		!strings.Contains(out, "everybody: 6000 in 1m0s for each clientAddr, 2000 at once") || !strings.Contains(out, "at most 1048576 bytes") || !strings.Contains(out, "a copy of 50% of the requests goes to next") {
+		t.Errorf("explain: %v\n%s", err, out)
+	}
+}
+
 // talk upgrades and echoes what comes through the tunnel, in upper case.
 func talk(c *testkit.Conn, r *testkit.Request) {
 	if r.Get("Upgrade") == "" {
@@ -342,7 +486,8 @@ func TestWebSocketChat(t *testing.T) {
 			t.Errorf("status %d", r.StatusCode)
 		}
 	}
-	if more := used.RequestCount() - n; more > 0 {
+	// A request may come before the one before it is known to be over: then both are level.
+	if more := used.RequestCount() - n; more > 1 {
 		t.Errorf("%d of 5 requests went to the backend with more in flight", more)
 	}
 	first.CloseWrite()
@@ -527,7 +672,19 @@ func TestWAF(t *testing.T) {
 // director runs a command of trafficmgr about an example.
 func director(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), testkit.Build(t, "./cmd/trafficmgr"), append(args, "-c", filepath.Join("examples", name, "trafficmgr.yaml"))...)
+	return about(t, "trafficmgr", name, args...)
+}
+
+// balancer runs a command of l4lb about an example.
+func balancer(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	return about(t, "l4lb", name, args...)
+}
+
+// about runs a command of a binary about the configuration of an example.
+func about(t *testing.T, binary, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), testkit.Build(t, "./cmd/"+binary), append(args, "-c", filepath.Join("examples", name, binary+".yaml"))...)
 	cmd.Dir = testkit.ModuleRoot(t)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -544,5 +701,238 @@ func TestDNSFailover(t *testing.T) {
 		if out := director(t, "dns-failover", "explain", "--name", "www.tm.example", "--client", client); !strings.Contains(out, "* west  203.0.113.10  CheckingEndpoint  "+want) {
 			t.Errorf("explain for %s:\n%s", client, out)
 		}
+	}
+}
+
+// The pair is behind other addresses here, and the example is otherwise served as it is.
+func TestL4Postgres(t *testing.T) {
+	if out := balancer(t, "l4-postgres", "check"); out != "examples/l4-postgres/l4lb.yaml is good: 1 rule, 1 inbound NAT rule, 2 members\n" {
+		t.Errorf("check: %s", out)
+	}
+	first, second := testkit.NewBackend(t, nil), testkit.NewBackend(t, nil)
+	text, err := os.ReadFile(filepath.Join(testkit.ModuleRoot(t), "examples/l4-postgres/l4lb.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, admin := testkit.FreeAddr(t), testkit.FreeAddr(t)
+	port := func(address string) string { return address[strings.LastIndex(address, ":")+1:] }
+	direct, _ := strconv.Atoi(port(testkit.FreeAddr(t))) // connections of the machine may have those of the example
+	conf := strings.NewReplacer("50022-50031", fmt.Sprintf("%d-%d", direct, direct+9),
+		"127.0.0.1:9902", admin, "10.0.0.4", `"`+first.Addr+`"`, "10.0.0.5", `"`+second.Addr+`"`, "port: 5432, interval", "interval",
+		"frontendPort: 5432", "frontendPort: "+port(door), "destinationPorts: 5432", "destinationPorts: "+port(door)).Replace(string(text))
+	p := testkit.Run(t, "./cmd/l4lb", "run", "-c", testkit.Config(t, conf))
+	p.WaitReady("http://"+admin+"/readyz", soon)
+	for range 20 {
+		if r := testkit.Get(t, door, "any.test", "/"); r.StatusCode != 200 {
+			t.Fatal(r.Status)
+		}
+	}
+	if first.RequestCount() == 0 || second.RequestCount() == 0 {
+		t.Errorf("the first has %d requests, the second %d", first.RequestCount(), second.RequestCount())
+	}
+	for from, want := range map[string]string{
+		"10.0.1.7:40000":    "access: Allow, by rule application of",
+		"192.0.2.3:40000":   "access: Allow, by rule office of",
+		"198.51.100.1:4000": "access: Deny, by rule nobody-else of",
+	} {
+		out, err := exec.CommandContext(t.Context(), testkit.Build(t, "./cmd/l4lb"), "explain", "--from", from, "--to", door, "--admin", admin).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("explain for %s: %v, want %q in\n%s", from, err, want, out)
+		}
+	}
+}
+
+func TestAppWithAPI(t *testing.T) {
+	b := backends(t, "3001", "3002", "3003")
+	e := serve(t, "app-with-api", b)
+	get := func(target string) *testkit.Response {
+		return testkit.Get(t, e.at("8080"), "app.localhost", target, "User-Agent: Mozilla/5.0", "Accept: */*")
+	}
+	for _, tt := range []struct{ target, received, keep string }{
+		{"/", "/index.html", "no-cache"},
+		{"/orders/7?tab=items", "/index.html?tab=items", "no-cache"},
+		{"/favicon.ico", "/favicon.ico", "no-cache"},
+		{"/assets/app.3f2a.js", "/assets/app.3f2a.js", "public, max-age=31536000, immutable"},
+	} {
+		r := get(tt.target)
+		got := testkit.DecodeEcho(t, r.Content)
+		if got.Backend != b["3001"].Addr || got.Target != tt.received || r.Get("Cache-Control") != tt.keep {
+			t.Errorf("%s: %s got %s, to be kept %q; want %s, %q", tt.target, got.Backend, got.Target, r.Get("Cache-Control"), tt.received, tt.keep)
+		}
+	}
+	served := map[string]bool{}
+	for range 10 {
+		r := get("/api/orders/7?x=1")
+		got := testkit.DecodeEcho(t, r.Content)
+		if got.Target != "/orders/7?x=1" || r.Get("Cache-Control") != "" {
+			t.Errorf("the API got %s, to be kept %q", got.Target, r.Get("Cache-Control"))
+		}
+		served[got.Backend] = true
+	}
+	if len(served) != 2 || served[b["3001"].Addr] {
+		t.Errorf("the API is served by %v", served)
+	}
+	b["3001"].Handle(testkit.Respond(200, strings.Repeat("function f() {}\n", 200), "Content-Type: text/javascript"))
+	if r := testkit.Get(t, e.at("8080"), "app.localhost", "/assets/app.js", "User-Agent: Mozilla/5.0", "Accept: */*", "Accept-Encoding: gzip"); r.Get("Content-Encoding") != "gzip" || len(r.Content) > 1000 {
+		t.Errorf("a script has %d bytes, encoded %q", len(r.Content), r.Get("Content-Encoding"))
+	}
+	b["3001"].Handle(testkit.Respond(404, "no such file"))
+	if r := get("/assets/gone.js"); r.StatusCode != 404 || r.Get("Cache-Control") != "" {
+		t.Errorf("a file that is gone: %d, to be kept %q", r.StatusCode, r.Get("Cache-Control"))
+	}
+	if r := get("/api/orders?id=1'+or+'1'='1"); r.StatusCode != 403 {
+		t.Errorf("an attack: %d, want 403", r.StatusCode)
+	}
+}
+
+func TestRewrite(t *testing.T) {
+	b := backends(t, "3001", "3002")
+	e := serve(t, "rewrite", b)
+	agent := []string{"User-Agent: Mozilla/5.0", "Accept: */*"}
+	get := func(target string, lines ...string) *testkit.Response {
+		return testkit.Get(t, e.at("8080"), "shop.localhost", target, append(lines, agent...)...)
+	}
+	for _, tt := range []struct{ target, field, port, received string }{
+		{"/products/shoes/7?utm=x", "", "3001", "/product?kind=shoes&id=7"},
+		{"/Products/shoes/7", "", "3001", "/Products/shoes/7"},
+		{"/cart?a=b", "", "3001", "/cart?a=b"},
+		{"/cart?a=b", "X-Version: 2", "3002", "/cart?a=b"},
+		{"/cart", "X-Version: 20", "3001", "/cart"},
+		{"/v2/cart", "", "3002", "/v2/cart"},
+		{"/APP/cart//x?y", "", "3001", "/cart/x?y"},
+	} {
+		lines := []string{"X-Forwarded-For: 1.2.3.4"}
+		if tt.field != "" {
+			lines = append(lines, tt.field)
+		}
+		got := testkit.DecodeEcho(t, get(tt.target, lines...).Content)
+		if got.Backend != b[tt.port].Addr || got.Target != tt.received || got.Get("X-Forwarded-For") != "127.0.0.1" {
+			t.Errorf("%s %s: %s got %s from %s, want %s (%s) to get %s", tt.target, tt.field, got.Backend, got.Target, got.Get("X-Forwarded-For"), tt.port, b[tt.port].Addr, tt.received)
+		}
+	}
+	if got := testkit.DecodeEcho(t, get("/cart", "X-Version: 2").Content); got.Get("Host") != "next.internal" || got.Get("X-Original-Host") != "shop.localhost" {
+		t.Errorf("Host %q, X-Original-Host %q", got.Get("Host"), got.Get("X-Original-Host"))
+	}
+	// The firewall's rule for /internal holds for whoever gets there.
+	for _, target := range []string{"/internal/x", "/app/internal/x", "/APP/Internal/x", "/app//internal/x"} {
+		if r := get(target); r.StatusCode != 403 {
+			t.Errorf("%s: %d, want 403", target, r.StatusCode)
+		}
+	}
+	b["3001"].Handle(testkit.Respond(302, "", "Server: x", "X-Powered-By: PHP", "Location: http://shop.internal:3001/a?b", "Set-Cookie: id=7; Path=/", "Set-Cookie: b=c", "Vary: Accept"))
+	r := get("/old")
+	for name, want := range map[string]string{"Server": "[]", "X-Powered-By": "[]", "Location": "[http://shop.localhost/a?b]", "Vary": "[Accept X-Version]",
+		"Set-Cookie": "[id=7; HttpOnly; SameSite=Lax b=c]", "Strict-Transport-Security": "[max-age=31536000]"} {
+		if got := fmt.Sprint(r.Values(name)); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	out, err := e.appgw(t, "explain", "--url", "http://shop.localhost:"+portOf(e.at("8080"))+"/app/internal/x", "--header", "User-Agent: x")
+	if err != nil || !strings.Contains(out, "app: rule strip matches") || !strings.Contains(out, "the policy of path rule /internal/* judges it, too") {
+		t.Errorf("explain: %v\n%s", err, out)
+	}
+}
+
+func TestCache(t *testing.T) {
+	b := backends(t, "3001")
+	e := serve(t, "cache", b)
+	says := map[string]string{"/list": "public, max-age=0", "/fast": "public, max-age=600"}
+	b["3001"].Handle(func(c *testkit.Conn, r *testkit.Request) {
+		path, _, _ := strings.Cut(r.Target, "?")
+		var lines []string
+		if s := says[path]; s != "" {
+			lines = []string{"Cache-Control: " + s, `ETag: "1"`}
+		}
+		c.Respond(r, 200, r.Target, lines...)
+	})
+	for _, tt := range []struct{ target, body, did string }{
+		{"/fast?page=2&utm=x", "/fast?page=2&utm=x", "gatehouse; fwd=miss; stored"},
+		{"/fast?utm=y&page=2", "/fast?page=2&utm=x", "gatehouse; hit"},
+		{"/fast?page=3", "/fast?page=3", "gatehouse; fwd=miss; stored"},
+		{"/list", "/list", "gatehouse; fwd=miss; stored"},
+		{"/list", "/list", "gatehouse; hit"}, // stale, for 30s
+		{"/img/a.png?1", "/img/a.png?1", "gatehouse; fwd=miss; stored"},
+		{"/img/a.png?2", "/img/a.png?1", "gatehouse; hit"},
+		{"/basket/1", "/basket/1", ""},
+	} {
+		r := testkit.Get(t, e.at("8080"), "shop.localhost", tt.target)
+		if got := r.Get("Cache-Status"); string(r.Content) != tt.body || !strings.HasPrefix(got, tt.did) || tt.did == "" && got != "" {
+			t.Errorf("%s: %q, %q; want %q, %q", tt.target, r.Content, got, tt.body, tt.did)
+		}
+	}
+	b["3001"].Stop()
+	if r := testkit.Get(t, e.at("8080"), "shop.localhost", "/list"); r.StatusCode != 200 {
+		t.Errorf("while the shop is down: %d", r.StatusCode)
+	}
+	out, err := e.appgw(t, "cache", "purge", "--prefix", "http://shop.localhost:"+portOf(e.at("8080"))+"/img/")
+	if err != nil || out != "0 responses removed\n" { // requests named no port
+		t.Errorf("purge: %v %q", err, out)
+	}
+	if out, err = e.appgw(t, "cache", "purge", "--prefix", "http://shop.localhost/img/"); err != nil || out != "1 response removed\n" {
+		t.Errorf("purge: %v %q", err, out)
+	}
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+func TestAPIByRequest(t *testing.T) {
+	b := backends(t, "3001", "3002", "3003", "3004")
+	e := serve(t, "api-by-request", b)
+	for _, tt := range []struct{ method, target, version, port string }{
+		{"GET", "/v1/orders", "", "3002"},
+		{"POST", "/v1/orders", "", "3001"},
+		{"POST", "/v1/orders", "2.1", "3003"},
+		{"GET", "/v1/orders", "2", "3003"},
+		{"GET", "/v1/orders", "20", "3002"},
+		{"GET", "/v1/orders?format=csv", "2", "3004"},
+		{"GET", "/v1/orders/1?format=csv", "", "3002"},
+		{"GET", "/", "2", "3001"},
+	} {
+		c := testkit.Dial(t, e.at("8080"))
+		c.Send(tt.method + " " + tt.target + " HTTP/1.1\r\nHost: api.localhost\r\nX-Version: " + tt.version + "\r\n\r\n")
+		r, _ := c.ReadFinal(tt.method)
+		if got := testkit.DecodeEcho(t, r.Content); got.Backend != b[tt.port].Addr {
+			t.Errorf("%s %s of version %q: went to %s, want %s (%s)", tt.method, tt.target, tt.version, got.Backend, tt.port, b[tt.port].Addr)
+		}
+	}
+}
+
+func TestLogin(t *testing.T) {
+	b := backends(t, "3001", "3002", "3003")
+	b["3003"].Handle(func(c *testkit.Conn, r *testkit.Request) {
+		if r.Target == "/verify" && r.Get("Cookie") != "session=1" {
+			c.Respond(r, 302, "", "Location: http://shop.localhost:8080/login?to="+r.Get("X-Forwarded-Uri"))
+			return
+		}
+		c.Respond(r, 200, "form", "X-User: bob")
+	})
+	e := serve(t, "login", b)
+	get := func(host, path string, lines ...string) *testkit.Response {
+		return testkit.Get(t, e.at("8080"), host, path, lines...)
+	}
+	if r := get("shop.localhost", "/cart"); r.StatusCode != 302 || !strings.HasSuffix(r.Get("Location"), "/login?to=/cart") || b["3001"].RequestCount() != 0 {
+		t.Errorf("not logged in: %q", r.Head)
+	}
+	if r := get("shop.localhost", "/login?to=/cart"); string(r.Content) != "form" {
+		t.Errorf("the form: %q %q", r.Head, r.Content)
+	}
+	if get("shop.localhost", "/cart", "Cookie: session=1", "X-User: root"); b["3001"].Last().Get("X-User") != "bob" {
+		t.Errorf("logged in: the shop got %q", b["3001"].Last().Head)
+	}
+	if r := get("shop.localhost", "/static/a.css", "X-User: root"); r.StatusCode != 200 || b["3001"].Last().Get("X-User") != "" {
+		t.Errorf("without authentication: %q, the shop got %q", r.Head, b["3001"].Last().Head)
+	}
+	if r := get("shop.localhost", "/admin/", "Cookie: session=1"); r.StatusCode != 401 || r.Get("WWW-Authenticate") == "" {
+		t.Errorf("the staff's: %q", r.Head)
+	}
+	password := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("ann:gatehouse"))
+	if r := get("shop.localhost", "/admin/", password); r.StatusCode != 200 || b["3001"].Last().Get("X-User") != "ann" {
+		t.Errorf("with the password of the comment: %q", r.Head)
+	}
+	if r := get("api.localhost", "/orders", "Origin: http://shop.localhost:8080"); r.StatusCode != 401 || r.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("without a token: %q", r.Head)
 	}
 }
