@@ -22,34 +22,42 @@ const ordinary = 65532
 const capNetBindService = 10
 
 func TestBinaryIsStatic(t *testing.T) {
-	f, err := elf.Open(testkit.Build(t, "./cmd/appgw"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
-			t.Errorf("has a %v: needs a loader", p.Type)
+	for _, binary := range []string{"./cmd/appgw", "./cmd/trafficmgr", "./cmd/l4lb"} {
+		f, err := elf.Open(testkit.Build(t, binary))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if libs, err := f.ImportedLibraries(); err != nil || len(libs) > 0 {
-		t.Errorf("libraries %q, %v", libs, err)
+		defer f.Close()
+		for _, p := range f.Progs {
+			if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+				t.Errorf("%s has a %v: needs a loader", binary, p.Type)
+			}
+		}
+		if libs, err := f.ImportedLibraries(); err != nil || len(libs) > 0 {
+			t.Errorf("%s: libraries %q, %v", binary, libs, err)
+		}
 	}
 }
 
-// image lays out an empty root directory as the Dockerfile does: the binary and, where the container would find it, a
-// configuration with this listener address. It returns the directory and the admin address.
+// image lays out an empty root directory as the Dockerfile of appgw does: the binary and, where the container would find
+// it, a configuration with this listener address. It returns the directory and the admin address.
 func image(t *testing.T, listen, backend string) (root, admin string) {
 	t.Helper()
-	root, admin = t.TempDir(), testkit.FreeAddr(t)
-	start := startCommand(t)
-	copyFile(t, testkit.Build(t, "./cmd/appgw"), filepath.Join(root, start[0]), 0o755)
-	conf := fmt.Sprintf(`admin: {address: "%s"}
+	admin = testkit.FreeAddr(t)
+	return layOut(t, gatewayImage, "./cmd/appgw", fmt.Sprintf(`admin: {address: "%s"}
 listeners: [{name: web, address: "%s", protocol: http}]
 backendPools: [{name: app, targets: ["%s"]}]
 backendSettings: [{name: plain, protocol: http}]
 rules: [{name: all, priority: 1, listener: web, backendPool: app, backendSettings: plain}]
-`, admin, listen, backend)
+`, admin, listen, backend)), admin
+}
+
+// layOut makes a root directory as a Dockerfile does, with a configuration.
+func layOut(t *testing.T, image, binary, conf string) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	start := startCommand(t, image)
+	copyFile(t, testkit.Build(t, binary), filepath.Join(root, start[0]), 0o755)
 	path := filepath.Join(root, start[len(start)-1])
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -57,7 +65,7 @@ rules: [{name: all, priority: 1, listener: web, backendPool: app, backendSetting
 	if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return root, admin
+	return root
 }
 
 func copyFile(t *testing.T, from, to string, mode os.FileMode) {
@@ -104,7 +112,7 @@ func TestStartsInAnEmptyRootAsAnOrdinaryUser(t *testing.T) {
 	backend := testkit.NewBackend(t, nil)
 	listen := testkit.FreeAddr(t)
 	root, admin := image(t, listen, backend.Addr)
-	p := testkit.Start(t, inside(root, startCommand(t)))
+	p := testkit.Start(t, inside(root, startCommand(t, gatewayImage)))
 	p.WaitReady("http://"+admin+"/readyz", 20*time.Second)
 	r := testkit.Get(t, listen, "any.test", "/path")
 	if e := testkit.DecodeEcho(t, r.Content); r.StatusCode != 200 || e.Target != "/path" {
@@ -114,14 +122,14 @@ func TestStartsInAnEmptyRootAsAnOrdinaryUser(t *testing.T) {
 	if !strings.HasPrefix(status["Uid"], fmt.Sprint(ordinary)) || status["CapEff"] != "0000000000000000" {
 		t.Errorf("runs as %s with capabilities %s", status["Uid"], status["CapEff"])
 	}
-	health := testkit.Start(t, inside(root, healthCommand(t)))
+	health := testkit.Start(t, inside(root, healthCommand(t, gatewayImage)))
 	if code := health.Wait(10 * time.Second); code != 0 {
 		t.Errorf("the health check of a running gateway exits with %d", code)
 	}
 	if code := p.Stop(20 * time.Second); code != 0 {
 		t.Errorf("exit status %d after SIGTERM", code)
 	}
-	health = testkit.Start(t, inside(root, healthCommand(t)))
+	health = testkit.Start(t, inside(root, healthCommand(t, gatewayImage)))
 	if code := health.Wait(10 * time.Second); code != 1 {
 		t.Errorf("the health check of a stopped gateway exits with %d", code)
 	}
@@ -136,7 +144,7 @@ func TestBindsPort80WithOneCapability(t *testing.T) {
 	listen := fmt.Sprintf("127.86.%d.%d:80", os.Getpid()>>8&0xff, os.Getpid()&0xff|1)
 	backend := testkit.NewBackend(t, nil)
 	root, admin := image(t, listen, backend.Addr)
-	p := testkit.Start(t, inside(root, startCommand(t), capNetBindService))
+	p := testkit.Start(t, inside(root, startCommand(t, gatewayImage), capNetBindService))
 	p.WaitReady("http://"+admin+"/readyz", 20*time.Second)
 	if r := testkit.Get(t, listen, "any.test", "/"); r.StatusCode != 200 {
 		t.Errorf("status %d", r.StatusCode)

@@ -31,9 +31,16 @@ func file(t *testing.T, name string) string {
 	return string(data)
 }
 
-func dockerfile(t *testing.T) []instruction {
+// The images that are shipped, by their Dockerfiles.
+const (
+	gatewayImage  = "deploy/Dockerfile"
+	directorImage = "deploy/trafficmgr.Dockerfile"
+	balancerImage = "deploy/l4lb.Dockerfile"
+)
+
+func dockerfile(t *testing.T, image string) []instruction {
 	t.Helper()
-	text := regexp.MustCompile(`(?m)^\s*#.*\n`).ReplaceAllString(file(t, "deploy/Dockerfile"), "")
+	text := regexp.MustCompile(`(?m)^\s*#.*\n`).ReplaceAllString(file(t, image), "")
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	stage, list := -1, []instruction(nil)
 	for line := range strings.Lines(text) {
@@ -50,9 +57,9 @@ func dockerfile(t *testing.T) []instruction {
 }
 
 // final returns the arguments of the only instruction of that name in the last stage.
-func final(t *testing.T, name string) string {
+func final(t *testing.T, image, name string) string {
 	t.Helper()
-	list := dockerfile(t)
+	list := dockerfile(t, image)
 	last, found := list[len(list)-1].stage, []string(nil)
 	for _, i := range list {
 		if i.stage == last && i.name == name {
@@ -76,9 +83,9 @@ func words(t *testing.T, args string) []string {
 }
 
 // healthCommand is the command of HEALTHCHECK, behind its options.
-func healthCommand(t *testing.T) []string {
+func healthCommand(t *testing.T, image string) []string {
 	t.Helper()
-	_, command, ok := strings.Cut(final(t, "HEALTHCHECK"), " CMD ")
+	_, command, ok := strings.Cut(final(t, image, "HEALTHCHECK"), " CMD ")
 	if !ok {
 		t.Fatal("HEALTHCHECK has no CMD")
 	}
@@ -86,58 +93,67 @@ func healthCommand(t *testing.T) []string {
 }
 
 // startCommand is what a container runs without arguments.
-func startCommand(t *testing.T) []string {
+func startCommand(t *testing.T, image string) []string {
 	t.Helper()
-	return append(words(t, final(t, "ENTRYPOINT")), words(t, final(t, "CMD"))...)
+	return append(words(t, final(t, image, "ENTRYPOINT")), words(t, final(t, image, "CMD"))...)
 }
 
 func TestImageIsEmptyButForTheBinary(t *testing.T) {
-	if got := final(t, "FROM"); got != "scratch" {
-		t.Errorf("the last stage is from %s", got)
-	}
-	var copied []string
-	list := dockerfile(t)
-	for _, i := range list {
-		if i.stage != list[len(list)-1].stage {
-			continue
+	for image, writable := range map[string]string{gatewayImage: "/tmp", directorImage: "/var/lib/gatehouse", balancerImage: "/var/log/gatehouse"} {
+		if got := final(t, image, "FROM"); got != "scratch" {
+			t.Errorf("%s: the last stage is from %s", image, got)
 		}
-		if i.name == "RUN" || i.name == "ADD" || i.name == "SHELL" {
-			t.Errorf("%s %s in an image without a shell", i.name, i.args)
+		var copied []string
+		list := dockerfile(t, image)
+		for _, i := range list {
+			if i.stage != list[len(list)-1].stage {
+				continue
+			}
+			if i.name == "RUN" || i.name == "ADD" || i.name == "SHELL" {
+				t.Errorf("%s: %s %s in an image without a shell", image, i.name, i.args)
+			}
+			if i.name == "COPY" {
+				to := strings.Fields(i.args)
+				copied = append(copied, to[len(to)-1])
+			}
 		}
-		if i.name == "COPY" {
-			to := strings.Fields(i.args)
-			copied = append(copied, to[len(to)-1])
+		want := []string{"/etc/ssl/certs/ca-certificates.crt", writable, startCommand(t, image)[0]}
+		if !slices.Equal(copied, want) {
+			t.Errorf("%s: copied %q, want %q", image, copied, want)
 		}
-	}
-	want := []string{"/etc/ssl/certs/ca-certificates.crt", "/tmp", startCommand(t)[0]}
-	if !slices.Equal(copied, want) {
-		t.Errorf("copied %q, want %q", copied, want)
 	}
 }
 
 func TestImageRunsAsAnOrdinaryUserAndChecksItself(t *testing.T) {
-	if got := final(t, "USER"); got != "65532:65532" {
-		t.Errorf("user %s: numeric, so that Kubernetes can tell that it is not root", got)
-	}
-	start, health := startCommand(t), healthCommand(t)
-	if health[0] != start[0] || health[1] != "status" || start[1] != "run" || health[len(health)-1] != start[len(start)-1] {
-		t.Errorf("start %q, health %q: want run and status of one binary with one configuration", start, health)
-	}
-	if ports := strings.Fields(final(t, "EXPOSE")); !slices.Contains(ports, "8080") || !slices.Contains(ports, "8443") {
-		t.Errorf("exposed %q", ports)
+	for image, ports := range map[string][]string{gatewayImage: {"8080", "8443", "9100"}, directorImage: {"8053/udp", "8053/tcp", "9100"}, balancerImage: {"5432/tcp", "8053/udp", "9100"}} {
+		if got := final(t, image, "USER"); got != "65532:65532" {
+			t.Errorf("%s: user %s: numeric, so that Kubernetes can tell that it is not root", image, got)
+		}
+		start, health := startCommand(t, image), healthCommand(t, image)
+		if health[0] != start[0] || health[1] != "status" || start[1] != "run" || health[len(health)-1] != start[len(start)-1] {
+			t.Errorf("%s: start %q, health %q: want run and status of one binary with one configuration", image, start, health)
+		}
+		if got := strings.Fields(final(t, image, "EXPOSE")); !slices.Equal(got, ports) {
+			t.Errorf("%s: exposed %q", image, got)
+		}
 	}
 }
 
 func TestImageAndMakefileBuildTheSameBinary(t *testing.T) {
-	build := regexp.MustCompile(`CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags\s+['"]-s -w -X main\.version=\S+['"] -o \S+ \./cmd/appgw`)
-	for _, name := range []string{"Makefile", "deploy/Dockerfile"} {
-		if !build.MatchString(file(t, name)) {
-			t.Errorf("%s does not build with %s", name, build)
+	for image, binary := range map[string]string{gatewayImage: "appgw", directorImage: "trafficmgr", balancerImage: "l4lb"} {
+		build := regexp.MustCompile(`CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags\s+['"]-s -w -X main\.version=\S+['"] -o \S+ \./cmd/` + binary + `\b`)
+		for _, name := range []string{"Makefile", image} {
+			if !build.MatchString(file(t, name)) {
+				t.Errorf("%s does not build with %s", name, build)
+			}
 		}
-	}
-	want := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(file(t, "go.mod"))[1]
-	if got := dockerfile(t)[0].args; !strings.HasPrefix(got, "golang:"+want+" ") {
-		t.Errorf("built from %s, go.mod says %s", got, want)
+		want := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(file(t, "go.mod"))[1]
+		if got := dockerfile(t, image)[0].args; !strings.HasPrefix(got, "golang:"+want+" ") {
+			t.Errorf("%s: built from %s, go.mod says %s", image, got, want)
+		}
+		if got := file(t, image+".dockerignore"); got != file(t, gatewayImage+".dockerignore") {
+			t.Errorf("%s is sent another context: %q", image, got)
+		}
 	}
 }
 
@@ -167,7 +183,7 @@ func TestComposePutsTheApplicationBehindTheGateway(t *testing.T) {
 	if !gateway.ReadOnly || !slices.Equal(gateway.CapDrop, []string{"ALL"}) || !slices.Contains(gateway.SecurityOpt, "no-new-privileges:true") {
 		t.Errorf("the gateway is not locked down: %+v", gateway)
 	}
-	start := startCommand(t)
+	start := startCommand(t, gatewayImage)
 	if want := "./gateway:" + filepath.Dir(start[len(start)-1]) + ":ro"; !slices.Equal(gateway.Volumes, []string{want}) {
 		t.Errorf("mounts %q, want the directory of the image's configuration: %q", gateway.Volumes, want)
 	}

@@ -11,16 +11,17 @@ import (
 	"gatehouse/internal/testkit"
 )
 
-const (
-	unitFile  = "deploy/appgw.service"
-	installed = "/usr/local/bin/appgw"
-)
+// binaries are those that have a unit, deploy/NAME.service.
+var binaries = []string{"appgw", "trafficmgr", "l4lb"}
+
+func unitFile(binary string) string  { return "deploy/" + binary + ".service" }
+func installed(binary string) string { return "/usr/local/bin/" + binary }
 
 // unit maps section.key to its values, in order.
-func unit(t *testing.T) map[string][]string {
+func unit(t *testing.T, binary string) map[string][]string {
 	t.Helper()
 	values, section := map[string][]string{}, ""
-	for line := range strings.Lines(file(t, unitFile)) {
+	for line := range strings.Lines(file(t, unitFile(binary))) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
@@ -46,31 +47,35 @@ func TestUnitIsHardened(t *testing.T) {
 		"RestrictSUIDSGID": "yes", "LockPersonality": "yes", "MemoryDenyWriteExecute": "yes", "SystemCallArchitectures": "native",
 		"LimitNOFILE": "1048576", "UMask": "0077",
 	}
-	got := unit(t)
-	for key, value := range want {
-		if !slices.Equal(got["Service."+key], []string{value}) {
-			t.Errorf("%s is %q, want %q", key, got["Service."+key], value)
+	for _, binary := range binaries {
+		got := unit(t, binary)
+		for key, value := range want {
+			if !slices.Equal(got["Service."+key], []string{value}) {
+				t.Errorf("%s: %s is %q, want %q", binary, key, got["Service."+key], value)
+			}
 		}
-	}
-	if user := got["Service.User"]; len(user) != 1 || user[0] == "root" {
-		t.Errorf("user %q", user)
+		if user := got["Service.User"]; len(user) != 1 || user[0] == "root" {
+			t.Errorf("%s: user %q", binary, user)
+		}
 	}
 }
 
-func TestUnitStartsAndReloadsTheGateway(t *testing.T) {
-	got := unit(t)
-	start := strings.Fields(got["Service.ExecStart"][0])
-	if start[0] != installed || start[1] != "run" {
-		t.Errorf("starts %q", start)
-	}
-	reload := got["Service.ExecReload"]
-	check := strings.Replace(got["Service.ExecStart"][0], " run ", " check ", 1)
-	if !slices.Equal(reload, []string{check, "/bin/kill -HUP $MAINPID"}) {
-		t.Errorf("reload is %q", reload)
-	}
-	for _, part := range []string{installed, "/etc/gatehouse/appgw.yaml", "useradd", "gatehouse"} {
-		if !strings.Contains(file(t, "deploy/README.md"), part) {
-			t.Errorf("deploy/README.md does not name %s, which the unit needs", part)
+func TestUnitStartsAndReloadsItsBinary(t *testing.T) {
+	for _, binary := range binaries {
+		got := unit(t, binary)
+		start := strings.Fields(got["Service.ExecStart"][0])
+		if start[0] != installed(binary) || start[1] != "run" {
+			t.Errorf("%s: starts %q", binary, start)
+		}
+		reload := got["Service.ExecReload"]
+		check := strings.Replace(got["Service.ExecStart"][0], " run ", " check ", 1)
+		if !slices.Equal(reload, []string{check, "/bin/kill -HUP $MAINPID"}) {
+			t.Errorf("%s: reload is %q", binary, reload)
+		}
+		for _, part := range []string{binary + ".service", "/etc/gatehouse/" + binary + ".yaml", "useradd", "gatehouse"} {
+			if !strings.Contains(file(t, "deploy/README.md"), part) {
+				t.Errorf("deploy/README.md does not name %s, which the unit needs", part)
+			}
 		}
 	}
 }
@@ -78,20 +83,22 @@ func TestUnitStartsAndReloadsTheGateway(t *testing.T) {
 func TestUnitPassesSystemd(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
-		t.Skip("no systemd-analyze here to verify the unit with")
+		t.Skip("no systemd-analyze here to verify the units with")
 	}
-	// The binary need not be installed: the unit is verified with the one just built.
-	text := strings.ReplaceAll(file(t, unitFile), installed, testkit.Build(t, "./cmd/appgw"))
-	path := filepath.Join(t.TempDir(), "appgw.service")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(analyze, "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("verify: %v\n%s", err, out)
-	}
-	// The scale is 0 to 100 on the command line, 0 to 10 in its output; Debian 11 and older cannot do it offline.
-	out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold=25", path).CombinedOutput()
-	if err != nil && !strings.Contains(string(out), "unrecognized option") {
-		t.Errorf("exposure over 2.5: %v\n%s", err, out)
+	for _, binary := range binaries {
+		// The binary need not be installed: the unit is verified with the one just built.
+		text := strings.ReplaceAll(file(t, unitFile(binary)), installed(binary), testkit.Build(t, "./cmd/"+binary))
+		path := filepath.Join(t.TempDir(), binary+".service")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(analyze, "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: verify: %v\n%s", binary, err, out)
+		}
+		// The scale is 0 to 100 on the command line, 0 to 10 in its output; Debian 11 and older cannot do it offline.
+		out, err := exec.Command(analyze, "security", "--offline=true", "--no-pager", "--threshold=25", path).CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "unrecognized option") {
+			t.Errorf("%s: exposure over 2.5: %v\n%s", binary, err, out)
+		}
 	}
 }
