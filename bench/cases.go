@@ -23,7 +23,12 @@ type benchCase struct {
 	hosts       int    // 0: one host, on HTTP and HTTPS
 	openOf      string // open loop at half of what this case reached
 	idle        bool
+	message     int  // bytes of WebSocket messages, in the place of requests
+	streams     int  // HTTP/2 without TLS, with so many on each connection; 0: HTTP/1.1
+	quic        bool // HTTP/3 with those streams
+	gzip        bool // replies are compressed on the way
 
+	cache     bool   // replies come from the response cache, of those that have one
 	firewall  bool   // for the systems with a firewall, and the same without
 	traffic   string // kind of request; see package traffic
 	attack    bool   // firewalls are to refuse it
@@ -38,6 +43,7 @@ func proxyCases() []benchCase {
 	return []benchCase{
 		{name: "get128", title: "128-byte replies on 64 keep-alive connections", path: "/128", conns: 64},
 		{name: "get10k", title: "10 KiB replies on 64 keep-alive connections", path: "/10k", conns: 64},
+		{name: "compress_10k", title: "10 KiB of JSON, compressed with gzip at level 1, on 64 keep-alive connections", path: "/catalogue", conns: 64, gzip: true},
 		{name: "get100k", title: "100 KiB replies on 64 keep-alive connections", path: "/100k", conns: 64},
 		{name: "get1m", title: "1 MiB replies on 16 keep-alive connections", path: "/1m", conns: 16},
 		{name: "post10k", title: "POST of 10 KiB, 128-byte replies, 64 keep-alive connections", path: "/post", body: 10 << 10, conns: 64},
@@ -46,6 +52,13 @@ func proxyCases() []benchCase {
 		{name: "https10k", title: "10 KiB replies on 64 keep-alive TLS connections", path: "/10k", conns: 64, tls: true},
 		{name: "handshake", title: "a full TLS handshake (X25519, P-256 certificate) for each request, 64 at a time", path: "/128", conns: 64, tls: true, perRequest: true},
 		{name: "handshake_hybrid", title: "the same with X25519MLKEM768", path: "/128", conns: 64, tls: true, hybrid: true, perRequest: true},
+		{name: "ws_messages", title: "WebSocket messages of 128 bytes there and back, on 64 connections", path: "/128", conns: 64, message: 128},
+		{name: "h2_get128", title: "128-byte replies over HTTP/2, 16 connections with 16 streams", path: "/128", conns: 16, streams: 16},
+		{name: "h2_get100k", title: "100 KiB replies over HTTP/2, likewise", path: "/100k", conns: 16, streams: 16},
+		{name: "h2_post10k", title: "POST of 10 KiB over HTTP/2, 128-byte replies, likewise", path: "/post", body: 10 << 10, conns: 16, streams: 16},
+		{name: "h3_get128", title: "128-byte replies over HTTP/3, 16 connections with 4 streams", path: "/128", conns: 16, streams: 4, tls: true, quic: true},
+		{name: "h3_get100k", title: "100 KiB replies over HTTP/3, likewise", path: "/100k", conns: 16, streams: 4, tls: true, quic: true},
+		{name: "cache_hit", title: "get10k out of a response cache (nginx: proxy_cache, files)", path: "/10k", conns: 64, cache: true},
 		{name: "hosts1", title: "get128 through one host listener", path: "/128", conns: 64, hosts: 1},
 		{name: "hosts10000", title: "get128 through 10 000 host listeners, all in turn", path: "/128", conns: 64, hosts: 10_000},
 		{name: "open_get128", title: "get128 at a fixed rate, half of the slowest of appgw, nginx and haproxy", path: "/128", conns: 64, openOf: "get128"},
@@ -128,6 +141,12 @@ func named(all []benchCase, name string) (found []benchCase) {
 // systems are those of the chosen ones that the case is for.
 func (c *benchCase) systems(chosen []string) []string {
 	able := peers.Proxies()
+	if c.quic {
+		able = peers.WithQUIC()
+	}
+	if c.cache {
+		able = peers.WithCache()
+	}
 	if c.firewall {
 		able = peers.WithFirewall()
 		for _, system := range able {
@@ -138,10 +157,10 @@ func (c *benchCase) systems(chosen []string) []string {
 }
 
 // settings are those of the log settings that the case is measured with. A log
-// is nothing beside what a firewall costs: there is always one.
+// is nothing beside what a firewall or QUIC costs: there is always one.
 func (c *benchCase) settings(logs []string) []string {
 	switch {
-	case c.firewall:
+	case c.firewall, c.quic:
 		return []string{"on"}
 	case c.idle:
 		return logs[:1]
@@ -173,7 +192,7 @@ func (c *benchCase) loop() string {
 
 // setup is what the case asks of a proxy's configuration.
 func (c *benchCase) setup(s peers.Setup) peers.Setup {
-	s.Single, s.Responses = c.hosts == 0, c.responses
+	s.Single, s.Responses, s.Compress, s.WebSocket, s.Cache = c.hosts == 0, c.responses, c.gzip, c.message > 0, c.cache
 	s.HostNames = []string{peers.SingleHost}
 	if !s.Single {
 		s.HostNames = peers.HostNames(c.hosts)
@@ -185,7 +204,10 @@ func (c *benchCase) setup(s peers.Setup) peers.Setup {
 func (c *benchCase) options(s peers.Setup) load.Options {
 	o := load.Options{
 		Addr: s.HTTP, Path: c.path, Host: peers.SingleHost, Body: c.body, Traffic: c.traffic,
-		Length: origin.Sizes()[c.path], Conns: c.conns, PerRequest: c.perRequest, AtLeast: c.atLeast,
+		Length: origin.Sizes()[c.path], Conns: c.conns, PerRequest: c.perRequest, AtLeast: c.atLeast, Message: c.message,
+	}
+	if c.gzip {
+		o.Gzip, o.Length = true, load.AnyLength
 	}
 	if c.attack && s.Firewall.On() {
 		o.Status, o.Length = 403, load.AnyLength
@@ -193,9 +215,15 @@ func (c *benchCase) options(s peers.Setup) load.Options {
 	if c.hosts > 0 {
 		o.Host, o.Hosts = peers.HostPattern, c.hosts
 	}
+	if c.streams > 0 && !c.quic {
+		o.Addr, o.Streams = s.H2, c.streams
+	}
 	if c.tls {
 		o.Addr = s.HTTPS
 		o.TLS = &load.TLSOptions{ServerName: peers.SingleHost, CertFile: s.Cert, Hybrid: c.hybrid}
+	}
+	if c.quic {
+		o.Addr, o.Streams, o.QUIC = s.H3, c.streams, true
 	}
 	return o
 }

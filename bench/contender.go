@@ -70,6 +70,12 @@ func (k *contender) launch(ctx context.Context) (err error) {
 	if s.HTTPS, err = b.ports.Take(); err != nil {
 		return err
 	}
+	if s.H2, err = b.ports.Take(); err != nil {
+		return err
+	}
+	if s.H3, err = b.ports.Take(); err != nil {
+		return err
+	}
 	if s.Admin, err = b.ports.Take(); err != nil {
 		return err
 	}
@@ -92,7 +98,13 @@ func (k *contender) awaitReady(ctx context.Context) error {
 		plain.tls = false
 		o = plain.options(k.peer.Setup)
 	}
-	o.Conns = 1
+	o.Conns, o.Message = 1, 0
+	if o.QUIC {
+		return k.peer.AwaitReady(ctx, readyLimit, func() error { return load.TryQUIC(ctx, o) })
+	}
+	if o.Streams > 0 {
+		return k.peer.AwaitReady(ctx, readyLimit, func() error { return load.TryStreams(ctx, o) })
+	}
 	return k.peer.AwaitReady(ctx, readyLimit, func() error { return tryOnce(ctx, o) })
 }
 

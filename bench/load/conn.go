@@ -37,6 +37,7 @@ type conn struct {
 	reply replyHead
 	body  bool // the head is complete
 	left  int  // bytes of the body still to come
+	parts chunks
 }
 
 // open connects; for TLS it also does the handshake, and blocks meanwhile.
@@ -49,6 +50,12 @@ func (c *conn) open() error {
 	c.s = &c.plain
 	if c.t.tls != nil {
 		if err := c.handshake(); err != nil {
+			c.close()
+			return err
+		}
+	}
+	if c.t.opts.Message > 0 {
+		if err := c.switchProtocols(); err != nil {
 			c.close()
 			return err
 		}
@@ -82,6 +89,9 @@ func (c *conn) close() {
 func (c *conn) send(request []byte, started, now time.Duration) error {
 	c.out, c.busy, c.started, c.expires = request, true, started, now+replyTimeout
 	c.n, c.body, c.left = 0, false, 0
+	if c.t.opts.Message > 0 { // what comes back has no head
+		c.body, c.left, c.reply = true, len(request), replyHead{status: c.t.want.status, length: c.t.want.length}
+	}
 	return c.flush()
 }
 
@@ -150,6 +160,10 @@ func (c *conn) readHead() error {
 			return err
 		case size > 0:
 			c.reply, c.body, c.left = head, true, head.length-(c.n-size)
+			if head.chunked {
+				c.parts = chunks{}
+				return c.readChunks(c.head[size:c.n])
+			}
 			return nil
 		case c.n == len(c.head):
 			return errLongHead
@@ -157,7 +171,24 @@ func (c *conn) readHead() error {
 	}
 }
 
+// readChunks looks at a piece of a chunked body; left is negative if there is
+// something behind its end.
+func (c *conn) readChunks(p []byte) error {
+	rest, err := c.parts.pass(p)
+	c.left = -len(rest)
+	return err
+}
+
 func (c *conn) readBody() error {
+	for c.reply.chunked && c.parts.state != allDone {
+		n, err := c.s.read(c.head)
+		if err == nil {
+			err = c.readChunks(c.head[:n])
+		}
+		if err != nil {
+			return err
+		}
+	}
 	for c.left > 0 {
 		n, err := c.s.discard(c.left)
 		if err != nil {

@@ -108,12 +108,35 @@ func roundTrip(conn net.Conn, request, buf []byte, want expectation) error {
 			if err := want.check(head); err != nil {
 				return err
 			}
+			if head.chunked {
+				return readChunked(conn, buf, buf[size:n])
+			}
 			return readRest(conn, buf, head.length-(n-size))
 		case err != nil:
 			return err
 		case n == len(buf):
 			return errLongHead
 		}
+	}
+}
+
+// readChunked reads a chunked body of which the first piece is there.
+func readChunked(conn io.Reader, buf, first []byte) error {
+	var c chunks
+	for {
+		switch rest, err := c.pass(first); {
+		case err != nil:
+			return err
+		case len(rest) > 0:
+			return errExtra
+		case c.state == allDone:
+			return nil
+		}
+		n, err := conn.Read(buf)
+		if n == 0 && err != nil {
+			return err
+		}
+		first = buf[:n]
 	}
 }
 

@@ -31,8 +31,20 @@ type Options struct {
 	Traffic string // a kind of package traffic to go through, instead of Hosts and Body; empty: none
 	Status  int    // expected status; 0: 200
 	Length  int    // expected length of the reply body; AnyLength: whatever it is
+	Gzip    bool   // ask for gzip, and expect it
 	Conns   int    // concurrent connections
 	Threads int    // event loops; 0: one
+
+	// Message has WebSocket messages of so many bytes sent, instead of
+	// requests, and expects them back; 0: HTTP.
+	Message int
+
+	// Streams are the requests that each connection has under way over HTTP/2
+	// without TLS, by h2load; 0: HTTP/1.1, by this package.
+	Streams int
+
+	// QUIC is HTTP/3, with Streams requests under way on each connection.
+	QUIC bool
 
 	// PerRequest opens a connection for each request.
 	PerRequest bool
@@ -116,6 +128,14 @@ func (o *Options) check() error {
 		return errors.New("an open loop keeps its connections, and ends in time")
 	case o.Body < 0 || o.Body > 1<<20:
 		return fmt.Errorf("body of %d bytes: want 0 to 1 MiB", o.Body)
+	case o.QUIC && (o.TLS == nil || o.PerRequest || o.Rate > 0 || o.Traffic != "" || o.Hosts > 1 || o.Body > 0):
+		return errors.New("HTTP/3 is GET over TLS, on connections that are kept")
+	case o.Streams > 0 && !o.QUIC && (o.PerRequest || o.Rate > 0 || o.TLS != nil || o.Traffic != "" || o.Hosts > 1):
+		return errors.New("HTTP/2 is one kind of request on connections that are kept")
+	case o.Message < 0 || o.Message > 1<<20 || o.Message > 0 && (o.Streams > 0 || o.Traffic != "" || o.PerRequest || o.TLS != nil || o.Gzip || o.Hosts > 1):
+		return errors.New("WebSocket messages of up to 1 MiB are one kind, on connections that are kept, without TLS")
+	case o.Gzip && (o.Streams > 0 || o.Traffic != ""):
+		return errors.New("gzip is asked for over HTTP/1.1, by no traffic")
 	case o.Traffic != "" && (o.PerRequest || o.Hosts > 1 || o.Body > 0):
 		return errors.New("traffic is one host's, on connections that are kept, with bodies of its own")
 	}
@@ -127,6 +147,9 @@ func (o *Options) check() error {
 func (o *Options) requests() ([][]byte, error) {
 	if o.Traffic != "" {
 		return traffic.Requests(o.Traffic, o.Host, o.Path)
+	}
+	if o.Message > 0 {
+		return [][]byte{webSocketMessage(o.Message)}, nil
 	}
 	all := make([][]byte, max(1, o.Hosts))
 	for i := range all {
@@ -142,6 +165,9 @@ func (o *Options) request(host string) []byte {
 		method = "POST"
 	}
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: gatehouse-bench\r\nAccept: */*\r\n", method, o.Path, host)
+	if o.Gzip {
+		b.WriteString("Accept-Encoding: gzip\r\n")
+	}
 	if o.PerRequest {
 		b.WriteString("Connection: close\r\n")
 	}

@@ -14,6 +14,7 @@ var (
 	errUnframed  = errors.New("reply without Content-Length")
 	errStatus    = errors.New("wrong status")
 	errLength    = errors.New("wrong length")
+	errEncoding  = errors.New("wrong encoding")
 	errExtra     = errors.New("bytes after the reply")
 	errLongHead  = errors.New("reply head too long")
 	errTimeout   = errors.New("no reply in time")
@@ -24,13 +25,19 @@ type replyHead struct {
 	status int
 	length int
 	close  bool
+
+	chunked bool // length is 0
+	gzip    bool // the body's encoding
 }
 
 // expectation is what a reply must be.
-type expectation struct{ status, length int }
+type expectation struct {
+	status, length int
+	gzip           bool // then it may be chunked as well
+}
 
 func (o *Options) expectation() expectation {
-	e := expectation{o.Status, o.Length}
+	e := expectation{o.Status, o.Length, o.Gzip}
 	if e.status == 0 {
 		e.status = 200
 	}
@@ -42,6 +49,10 @@ func (e expectation) check(head replyHead) error {
 	switch {
 	case head.status != e.status:
 		return errStatus
+	case head.gzip != e.gzip:
+		return errEncoding
+	case head.chunked && !e.gzip:
+		return errUnframed
 	case e.length != AnyLength && head.length != e.length:
 		return errLength
 	}
@@ -65,9 +76,13 @@ func parseReply(p []byte) (head replyHead, size int, err error) {
 	if err := head.fields(p[:end+2]); err != nil {
 		return head, 0, err
 	}
-	if head.length < 0 {
+	switch {
+	case head.length < 0 && !head.chunked:
 		return head, 0, errUnframed
+	case head.length >= 0 && head.chunked:
+		return head, 0, errMalformed
 	}
+	head.length = max(head.length, 0)
 	return head, end + len(headEnd), nil
 }
 
@@ -127,7 +142,13 @@ func (h *replyHead) field(name, value []byte) error {
 		}
 	case len("transfer-encoding"):
 		if bytes.EqualFold(name, []byte("transfer-encoding")) {
-			return errUnframed
+			if h.chunked = bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")); !h.chunked {
+				return errUnframed
+			}
+		}
+	case len("content-encoding"):
+		if bytes.EqualFold(name, []byte("content-encoding")) {
+			h.gzip = string(bytes.TrimSpace(value)) == "gzip"
 		}
 	}
 	return nil

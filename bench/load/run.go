@@ -39,6 +39,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
+	if o.QUIC {
+		return runQUIC(ctx, &o, config)
+	}
+	if o.Streams > 0 {
+		return runStreams(ctx, &o)
+	}
 	if config != nil && o.PerRequest {
 		return runHandshakes(ctx, &o, config)
 	}

@@ -28,6 +28,8 @@ type conn struct {
 	owed    []byte // the reply due once the body has been read
 	out     []byte // what is left of the reply being sent
 	last    bool   // close after out
+	echo    bool   // a WebSocket: what comes goes back
+	echoed  []byte // memory for that
 	drained bool   // the last read emptied the socket: the next edge will tell
 }
 
@@ -74,6 +76,11 @@ func (c *conn) flush() error {
 
 // advance takes the next step that the bytes at hand allow.
 func (c *conn) advance(replies map[string][]byte) bool {
+	if c.owed == nil && c.echo {
+		c.echoed = append(c.echoed[:0], c.in[:c.n]...)
+		c.out, c.n = c.echoed, 0
+		return len(c.out) > 0
+	}
 	if c.owed == nil {
 		return c.begin(replies)
 	}
@@ -99,7 +106,7 @@ func (c *conn) begin(replies map[string][]byte) bool {
 	case reply == nil:
 		reply = render("404 Not Found", 0)
 	}
-	c.owed = reply
+	c.owed, c.echo = reply, ok && string(req.path) == echoPath
 	c.last = c.last || req.close
 	c.skip = req.length
 	c.n = copy(c.in, c.in[end+4:c.n])

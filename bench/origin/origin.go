@@ -36,6 +36,8 @@ func Sizes() map[string]int {
 		"/1m":   1 << 20,
 		"/post": 128,
 
+		cataloguePath: traffic.CatalogueSize,
+
 		// For firewalls, which look at paths as well.
 		"/shop/search":  128,
 		"/shop/contact": 128,
@@ -45,8 +47,13 @@ func Sizes() map[string]int {
 	}
 }
 
-// pagePath is answered with a page of HTML; all others with letters.
-const pagePath = "/shop/item"
+// pagePath is answered with a page of HTML, cataloguePath with JSON; all others
+// with letters.
+const (
+	pagePath      = "/shop/item"
+	cataloguePath = "/catalogue"
+	echoPath      = "/echo" // makes the connection a WebSocket that sends back the very bytes that come
+)
 
 // Server serves the replies of Sizes until it is closed.
 type Server struct {
@@ -92,8 +99,14 @@ func renderReplies() map[string][]byte {
 		replies[path] = render("200 OK", size)
 	}
 	replies[pagePath] = message("200 OK", "text/html; charset=utf-8", traffic.Page())
+	replies[cataloguePath] = message("200 OK", "application/json", traffic.Catalogue())
+	replies[echoPath] = []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + sampleAccept + "\r\n\r\n")
 	return replies
 }
+
+// sampleAccept answers the key of the example in RFC 6455 1.3, which the load
+// generator sends.
+const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 // render makes a reply of so many letters.
 func render(status string, size int) []byte {

@@ -90,3 +90,25 @@ func TestWhatCannotBeFramedIsRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestAWebSocketSendsBackWhatComes(t *testing.T) {
+	s := start(t)
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(c, "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+	want := string(renderReplies()[echoPath]) + "early"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Fatalf("%q, %v", got, err)
+	}
+	big := bytes.Repeat([]byte("GET /128 HTTP/1.1\r\n\r\n"), 3000)
+	go c.Write(big)
+	back := make([]byte, len(big))
+	if _, err := io.ReadFull(c, back); err != nil || !bytes.Equal(back, big) {
+		t.Errorf("the echo differs, %v", err)
+	}
+}

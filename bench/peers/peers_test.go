@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func setup(t *testing.T, hosts int, logs bool) Setup {
 	t.Helper()
 	var ports Ports
 	s := Setup{Dir: t.TempDir(), Origin: netip.MustParseAddrPort("127.0.0.1:9"), Workers: 2, MaxFiles: 20000, Logs: logs, Format: "combined", Root: os.Getuid() == 0}
-	for _, addr := range []*netip.AddrPort{&s.HTTP, &s.HTTPS, &s.Admin} {
+	for _, addr := range []*netip.AddrPort{&s.HTTP, &s.HTTPS, &s.H2, &s.H3, &s.Admin} {
 		var err error
 		if *addr, err = ports.Take(); err != nil {
 			t.Fatal(err)
@@ -49,7 +50,7 @@ func TestTheGatewayAcceptsItsConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d hosts: %v", hosts, err)
 		}
-		want := max(hosts, 2)
+		want := max(hosts, 4)
 		if hosts == 1 {
 			want = 1
 		}
@@ -62,6 +63,19 @@ func TestTheGatewayAcceptsItsConfiguration(t *testing.T) {
 		if hosts <= 1 && len(warnings) > 0 {
 			t.Logf("warnings: %v", warnings)
 		}
+	}
+}
+
+func TestTheGatewayAcceptsItsCompression(t *testing.T) {
+	s := setup(t, 0, true)
+	s.Compress = true
+	files, err := Render("appgw", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, warnings, err := config.ParseGateway(s.Dir+"/appgw.yaml", files["appgw.yaml"])
+	if err != nil || len(g.CompressionPolicies) != 1 || g.Listeners[0].Compression != "json" {
+		t.Fatalf("%v, warnings %v", err, warnings)
 	}
 }
 
@@ -286,6 +300,12 @@ func tryPeer(t *testing.T, system string, s Setup) {
 		drive(t, o, &requests)
 		o.PerRequest = true
 		drive(t, o, &requests)
+		o.Addr, o.TLS, o.PerRequest, o.Streams = s.H2, nil, false, 4
+		drive(t, o, &requests)
+		if slices.Contains(WithQUIC(), system) {
+			o.Addr, o.TLS, o.QUIC = s.H3, &load.TLSOptions{ServerName: SingleHost, CertFile: s.Cert}, true
+			drive(t, o, &requests)
+		}
 	}
 	p.Stop()
 	checkLog(t, s, requests)
@@ -300,7 +320,7 @@ func drive(t *testing.T, o load.Options, requests *int) {
 	if r.Failed() != 0 || r.Requests == 0 || r.Reconnects != 0 {
 		t.Errorf("%+v", r)
 	}
-	*requests += int(r.Requests)
+	*requests += int(r.Total)
 }
 
 func checkLog(t *testing.T, s Setup, requests int) {

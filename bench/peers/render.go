@@ -24,6 +24,8 @@ type Setup struct {
 	Dir       string // of the proxy's own, existing; absolute
 	HTTP      netip.AddrPort
 	HTTPS     netip.AddrPort // of the single host; unused with many
+	H2        netip.AddrPort // HTTP/2 without TLS; likewise
+	H3        netip.AddrPort // HTTP/3, by those WithQUIC; likewise
 	Admin     netip.AddrPort
 	Origin    netip.AddrPort
 	HostNames []string
@@ -37,11 +39,19 @@ type Setup struct {
 	MaxFiles  uint64
 	Root      bool // running as root: nginx's workers must say who they are
 
+	// Cache keeps responses for an hour, whatever they say, in the systems
+	// of WithCache.
+	Cache bool
+
 	// Firewall is how the system looks for attacks, which its name says:
 	// Render sets it.
 	Firewall Firewall
 	// Responses has the firewall look at responses, too.
 	Responses bool
+	// Compress has JSON compressed with gzip, at level 1.
+	Compress bool
+	// WebSocket has connections upgraded, where that has to be said.
+	WebSocket bool
 }
 
 // Log is where the access log goes. HAProxy's is its standard output.
@@ -54,8 +64,14 @@ func (s Setup) FirewallLog() string { return filepath.Join(s.Dir, "firewall.log"
 // at the end.
 func Names() []string { return append(Proxies(), WithFirewall()...) }
 
+// WithQUIC lists those that have HTTP/3: Debian builds nginx and HAProxy without.
+func WithQUIC() []string { return []string{"appgw", "caddy"} }
+
 // Proxies lists the systems without a firewall.
 func Proxies() []string { return []string{"appgw", "nginx", "haproxy", "caddy"} }
+
+// WithCache lists the systems that keep responses of 10 KiB as they come.
+func WithCache() []string { return []string{"appgw", "nginx"} }
 
 // kind is how one of the systems is configured and started.
 type kind struct {

@@ -162,7 +162,7 @@ func (d *Document) Table(w io.Writer, style Style, logs string) {
 		}
 		fmt.Fprintf(w, "| %s | %s | %s%s | %s%s | %s | %s%s | %s | %s |\n", r.Case, r.System,
 			Number(r.CPU), Spread(r, "cpu_us_per_request"), Number(r.RPS), Spread(r, "rps"),
-			Number(r.P50), Number(r.P99), Spread(r, "p99_ms"), Number(r.RSS), Failures(r))
+			latency(r.P50), latency(r.P99), Spread(r, "p99_ms"), Number(r.RSS), Failures(r))
 	})
 }
 
@@ -182,7 +182,7 @@ func (d *Document) each(cases []string, style Style, logs string, do func(Row)) 
 // has in Row.Spread, in parentheses; empty after a single round.
 func Spread(r Row, figure string) string {
 	s, ok := r.Spread[figure]
-	if !ok || r.Rounds < 2 {
+	if !ok || r.Rounds < 2 || s == [2]float64{} { // nobody measured it
 		return ""
 	}
 	return fmt.Sprintf(" (%s-%s)", Number(s[0]), Number(s[1]))
@@ -198,6 +198,14 @@ func Number(x float64) string {
 	default:
 		return fmt.Sprintf("%.2f", x)
 	}
+}
+
+// latency is a figure that not every generator of load has.
+func latency(ms float64) string {
+	if ms == 0 {
+		return "-"
+	}
+	return Number(ms)
 }
 
 // Failures says what went wrong and how often: "0" if nothing did.

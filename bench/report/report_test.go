@@ -213,3 +213,16 @@ func TestOnlyTheGeneratedSectionIsReplaced(t *testing.T) {
 		t.Error("a section without an end was replaced")
 	}
 }
+
+// A figure that the generator of the load does not have is not printed as
+// zero.
+func TestAFigureNobodyMeasuredIsNone(t *testing.T) {
+	samples := []Sample{{CPU: 10, RPS: 100, Requests: 5}, {CPU: 12, RPS: 90, Requests: 5}}
+	r := Summarize(Row{Case: "h2_get128", System: "appgw"}, samples)
+	if got := latency(r.P99) + Spread(r, "p99_ms"); got != "-" {
+		t.Errorf("p99 is %q", got)
+	}
+	if got := Spread(r, "rps"); got != " (90.0-100)" {
+		t.Errorf("the spread of requests/s is %q", got)
+	}
+}

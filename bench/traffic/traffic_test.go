@@ -144,3 +144,10 @@ func TestAnUnknownKindIsRefused(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestTheCatalogueIsJSONOfItsSize(t *testing.T) {
+	c := Catalogue()
+	if len(c) != CatalogueSize || !json.Valid(c) || strings.HasSuffix(string(c), strings.Repeat(" ", 700)+"]}\n") {
+		t.Errorf("%d bytes, valid: %v", len(c), json.Valid(c))
+	}
+}
