@@ -5,8 +5,8 @@
 #   check  gofmt, vet, staticcheck, the rules of the repository, configurations and commands of the documents
 #   race   every package under the race detector
 #   plain  every package without it: direct system calls and allocation ceilings exist only there
-#   long   the long suites (GATEHOUSE_LONG) of test/, one at a time, because they measure; then the tests of the Core Rule
-#          Set, which are a module of their own
+#   long   those of test/ that have long suites (GATEHOUSE_LONG), one at a time, because they measure; then the tests of the
+#          Core Rule Set, which are a module of their own
 set -eu
 
 failed=''
@@ -27,7 +27,7 @@ section() {
 
 # The rules have run in check; they do not depend on how the tests are compiled.
 packages=$(go list ./... | grep -v '/test/hygiene$')
-ends=$(echo "$packages" | grep '/test/' || :)
+ends=$(grep -rl 'testkit\.Long(' --include='*_test.go' test | sed 's|^|./|; s|/[^/]*$||' | sort -u)
 units=$(echo "$packages" | grep -v '/test/')
 
 for name in "$@"; do

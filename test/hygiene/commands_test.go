@@ -45,7 +45,7 @@ func TestCommandsInDocuments(t *testing.T) {
 
 // binaries are ours, by the names that documents call them by.
 func binaries(t *testing.T) map[string]string {
-	return map[string]string{"appgw": testkit.Build(t, "./cmd/appgw"), "trafficmgr": testkit.Build(t, "./cmd/trafficmgr")}
+	return map[string]string{"appgw": testkit.Build(t, "./cmd/appgw"), "trafficmgr": testkit.Build(t, "./cmd/trafficmgr"), "l4lb": testkit.Build(t, "./cmd/l4lb")}
 }
 
 // runDocument runs the blocks with those binaries and says what went wrong.

@@ -77,16 +77,23 @@ func configurationProblem(file, text, kind string) string {
 
 // parse reads a configuration of the binary whose keys it has.
 func parse(file, text string) (config.Warnings, error) {
-	if strings.Contains(path.Base(file), "trafficmgr") || directorKeys.MatchString(text) {
+	switch {
+	case strings.Contains(path.Base(file), "trafficmgr") || directorKeys.MatchString(text):
 		_, warnings, err := config.ParseTrafficManager(file, []byte(text))
+		return warnings, err
+	case strings.Contains(path.Base(file), "l4lb") || balancerKeys.MatchString(text):
+		_, warnings, err := config.ParseLoadBalancer(file, []byte(text))
 		return warnings, err
 	}
 	_, warnings, err := config.ParseGateway(file, []byte(text))
 	return warnings, err
 }
 
-// directorKeys are those that only trafficmgr.yaml has at its top.
-var directorKeys = regexp.MustCompile(`(?m)^(zones|profiles|listen|tsig):`)
+// directorKeys are those that only trafficmgr.yaml has at its top, balancerKeys those of l4lb.yaml.
+var (
+	directorKeys = regexp.MustCompile(`(?m)^(zones|profiles|listen|tsig):`)
+	balancerKeys = regexp.MustCompile(`(?m)^(frontends|inboundNatRules|securityGroups|addressGroups|flowLog):`)
+)
 
 // apartFromNames drops the errors about names that another part of the configuration would define.
 func apartFromNames(err error) (rest []string) {
@@ -119,6 +126,9 @@ func TestBadConfigurationsAreNoticed(t *testing.T) {
 		{"no YAML", "a: [\n", "", true},
 		{"traffic manager", "zones: [{name: a, file: b}]\nprofiles: [{name: w, zone: a, routing: weighted, endpoints: [{name: a, target: 10.0.0.1}]}]\n", "", false},
 		{"unknown key of a traffic manager", "zones: []\nprofils: []\n", "", true},
+		{"load balancer", "frontends: [{name: a, address: 10.0.0.1}]\nbackendPools: [{name: b, members: [10.0.0.4]}]\nrules: [{name: c, frontend: a, protocol: tcp, frontendPort: 1, backendPool: b}]\n", "", false},
+		{"fragment of a load balancer", "inboundNatRules: [{name: c, frontend: a, protocol: tcp, frontendPort: 1, backendPool: b}]\n", "fragment", false},
+		{"unknown key of a load balancer", "frontends: []\nrulez: []\n", "fragment", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,5 +136,14 @@ func TestBadConfigurationsAreNoticed(t *testing.T) {
 				t.Errorf("problem %q", got)
 			}
 		})
+	}
+}
+
+func TestConfigurationsAreReadByTheBinaryOfTheirFile(t *testing.T) {
+	const text = "rules: [{name: a, frontend: b, protocol: tcp, frontendPort: 1, backendPool: c}]\n"
+	for file, want := range map[string]bool{"docs/l4lb-configuration.md": true, "l4lb.yaml": true, "docs/configuration.md": false, "trafficmgr.yaml": false} {
+		if problem := configurationProblem(file, text, "fragment"); (problem == "") != want {
+			t.Errorf("%s: %q", file, problem)
+		}
 	}
 }
