@@ -68,6 +68,7 @@ func newHALab(t *testing.T) *haLab {
 	if out := l.Output(); strings.Contains(out, "needs what is not here") {
 		t.Skip(out)
 	}
+	l.WaitLine(`"msg":"ready"`, soon) // before that it refuses to be upgraded
 	return l
 }
 

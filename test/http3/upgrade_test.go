@@ -69,6 +69,11 @@ func TestUpgrade(t *testing.T) {
 		s.Close()
 	}
 	testkit.Eventually(t, soon, "the uploads", func() bool { return held.Load() == 2 })
+	for i, c := range conns { // now: what a connection said is gone once it is closed
+		if kind, _ := c.control(); kind != 0x7 {
+			t.Errorf("connection %d: frame %#x, not GOAWAY", i, kind)
+		}
+	}
 	close(hold)
 	for i, s := range old {
 		if got := s.head(); !strings.Contains(got, ":status 200") {
@@ -87,9 +92,6 @@ func TestUpgrade(t *testing.T) {
 		}
 	}
 	for i, c := range conns {
-		if kind, _ := c.control(); kind != 0x7 {
-			t.Errorf("connection %d: frame %#x, not GOAWAY", i, kind)
-		}
 		if code := c.closed(); code != 0x100 {
 			t.Errorf("connection %d: closed with %#x", i, code)
 		}
