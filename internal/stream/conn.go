@@ -77,7 +77,11 @@ func (interruptedError) Error() string { return "interrupted" }
 
 // maxDirect bounds one direct system call: longer ones would keep a
 // processor from the scheduler.
-const maxDirect = 64 << 10
+const maxDirect = 128 << 10
+
+// maxVector is that of several pieces: what was sent before with maxDirect of a
+// body, and what frames it.
+const maxVector = maxDirect + 32<<10
 
 // Conn is one connection. The zero value is not usable; see New.
 type Conn struct {
@@ -110,8 +114,9 @@ type Conn struct {
 
 	// Owned by the writer.
 	writeArmed int64
-	fullSince  int64 // when this write found the socket full; 0: it has not
-	iov        [3]syscall.Iovec
+	fullSince  int64           // when this write found the socket full; 0: it has not
+	iov        []syscall.Iovec // the pieces, in few or in memory of its own
+	few        [3]syscall.Iovec
 	iovLeft    int // bytes still to write
 	iovAt      int
 	iovEnd     int
@@ -147,6 +152,7 @@ func New(nc net.Conn) (*Conn, error) {
 
 func newConn() *Conn {
 	c := &Conn{}
+	c.iov = c.few[:]
 	c.readFn, c.lentFn, c.writeFn = c.rawRead, c.rawReadLent, c.rawWrite
 	return c
 }
@@ -372,6 +378,21 @@ func (c *Conn) Write(a, b, d []byte) error {
 	return c.flush()
 }
 
+// WriteAll is Write of any number of pieces.
+func (c *Conn) WriteAll(pieces [][]byte) error {
+	if c.tls != nil {
+		return c.writeTLS(pieces...)
+	}
+	if len(pieces) > len(c.iov) {
+		c.iov = make([]syscall.Iovec, len(pieces))
+	}
+	c.iovAt, c.iovEnd, c.iovLeft = 0, 0, 0
+	for _, p := range pieces {
+		c.addPiece(p)
+	}
+	return c.flush()
+}
+
 func (c *Conn) writeTLS(pieces ...[]byte) error {
 	for _, p := range pieces {
 		if len(p) == 0 {
@@ -467,14 +488,20 @@ func (c *Conn) rawWrite(fd uintptr) bool {
 	return true
 }
 
-// writeOnce writes at most maxDirect bytes with one system call.
+// writeOnce writes at most maxVector bytes with one system call.
 func (c *Conn) writeOnce(fd uintptr) (int, syscall.Errno) {
 	v := c.iov[c.iovAt:c.iovEnd]
-	if len(v) == 1 || v[0].Len > maxDirect {
-		return sysWrite(fd, v[0].Base, min(int(v[0].Len), maxDirect))
+	size := int(v[0].Len)
+	if len(v) == 1 || size > maxDirect {
+		return sysWrite(fd, v[0].Base, min(size, maxDirect))
 	}
-	if c.iovLeft > maxDirect {
-		v = v[:1]
+	if c.iovLeft > maxVector {
+		n := 1
+		for n < len(v) && size+int(v[n].Len) <= maxVector {
+			size += int(v[n].Len)
+			n++
+		}
+		v = v[:n]
 	}
 	return sysWritev(fd, v)
 }

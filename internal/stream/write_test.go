@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -24,7 +25,7 @@ const flood = 8 << 20
 var floodText = sync.OnceValue(func() string { return testkit.Pattern(flood) })
 
 func TestWriteJoinsThreePieces(t *testing.T) {
-	big := testkit.Pattern(100 << 10)
+	big := testkit.Pattern(2 * maxVector)
 	for _, w := range []struct {
 		name    string
 		a, b, d string
@@ -37,8 +38,8 @@ func TestWriteJoinsThreePieces(t *testing.T) {
 		{"long body", "head", big, "tail"},
 		{"all long", big, big, big},
 		{"long head", big, "body", ""},
-		{"just the most", big[:maxDirect-8], "four", "four"},
-		{"one more", big[:maxDirect-8], "four", "four."},
+		{"just the most", big[:maxDirect-8], big[:maxVector-maxDirect], "four and"},
+		{"one more", big[:maxDirect-8], big[:maxVector-maxDirect], "four and."},
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, c *Conn, p *peer) {
@@ -52,6 +53,30 @@ func TestWriteJoinsThreePieces(t *testing.T) {
 				go c.Write([]byte("next"), nil, nil)
 				p.expect(t, "next")
 			})
+		})
+	}
+}
+
+func TestWriteAll(t *testing.T) {
+	text := testkit.Pattern(3 * maxVector)
+	for _, size := range []int{len(text), 9, maxVector - 1, maxDirect / 4} {
+		onBoth(t, func(t *testing.T, c *Conn, p *peer) {
+			slow(c)
+			var pieces [][]byte
+			for rest := []byte(text); len(rest) > 0 && len(pieces) < 1000; {
+				n := min(size, len(rest))
+				pieces = append(pieces, rest[:n], nil)
+				rest = rest[n:]
+			}
+			all := string(bytes.Join(pieces, nil))
+			done := make(chan error, 1)
+			go func() { done <- c.WriteAll(pieces) }()
+			p.expect(t, all)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			go c.Write([]byte("next"), []byte("ly"), nil)
+			p.expect(t, "nextly")
 		})
 	}
 }

@@ -16,7 +16,14 @@ const bufferSize = 16 << 10
 // need it.
 const bigBufferSize = 64 << 10
 
-var bigBuffers = sync.Pool{New: func() any { b := make([]byte, bigBufferSize); return &b }}
+// hugeBufferSize is lent instead while more than that is known to come of a
+// response: each piece costs a read, a write, and waking whoever waits for it.
+const hugeBufferSize = 128 << 10
+
+var (
+	bigBuffers  = sync.Pool{New: func() any { b := make([]byte, bigBufferSize); return &b }}
+	hugeBuffers = sync.Pool{New: func() any { b := make([]byte, hugeBufferSize); return &b }}
+)
 
 // message is what is received of one message on a stream: its head, and
 // behind it what has arrived of its body, taken out of its framing piece by
@@ -32,6 +39,7 @@ type message struct {
 	cur      []byte // where unread bytes are: buf, or big
 	pos, end int    // the unread bytes of cur
 	big      *[]byte
+	huge     bool // big may be of hugeBuffers: a backend's, since slow clients are many
 
 	kind    httpmsg.BodyKind
 	left    int64 // of a body with a length
@@ -84,10 +92,15 @@ func (m *message) reset(s *stream.Conn) {
 }
 
 func (m *message) dropBig() {
-	if m.big != nil {
+	switch {
+	case m.big == nil:
+		return
+	case len(*m.big) == hugeBufferSize:
+		hugeBuffers.Put(m.big)
+	default:
 		bigBuffers.Put(m.big)
-		m.big = nil
 	}
+	m.big = nil
 }
 
 // grow moves an incomplete head to a larger buffer; false when there is none.
@@ -218,10 +231,15 @@ func (m *message) chooseBuffer() {
 	}
 	room := len(m.buf) - m.headLen
 	long := m.kind == httpmsg.BodyLength && m.left > int64(room)
-	if long || room < bufferSize/2 {
+	switch {
+	case long && m.huge && m.left > bigBufferSize:
+		m.big = hugeBuffers.Get().(*[]byte)
+	case long || room < bufferSize/2:
 		m.big = bigBuffers.Get().(*[]byte)
-		m.cur = *m.big
+	default:
+		return
 	}
+	m.cur = *m.big
 }
 
 // endOfStream tells the end of a body that ends with its connection from one

@@ -54,6 +54,7 @@ func NewUpstream() *Upstream {
 	u := &Upstream{out: make([]byte, 0, 2048)}
 	u.in.buf = make([]byte, bufferSize)
 	u.in.cur = u.in.buf
+	u.in.huge = true
 	return u
 }
 

@@ -287,6 +287,16 @@ func (x *Exchange) WriteBody(p []byte) error {
 	return x.write(x.out, p, crlfLastChunk[:2])
 }
 
+// WriteLast sends the last piece of the response body, and its end with it.
+func (x *Exchange) WriteLast(p []byte) error {
+	x.finished = true
+	if !x.chunked {
+		return x.write(p, nil, nil)
+	}
+	x.out = AppendChunkHead(x.out[:0], len(p))
+	return x.write(x.out, p, crlfLastChunk)
+}
+
 // Finish ends the response body; trailers may be nil.
 func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 	x.finished = true

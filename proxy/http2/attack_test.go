@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -179,7 +180,7 @@ func TestAttacks(t *testing.T) {
 
 func (a attack) run(t *testing.T) {
 	hold := make(chan struct{})
-	large := strings.Repeat("x", 1<<20)
+	large := bytes.Repeat([]byte("x"), 1<<20)
 	var most atomic.Int64
 	var l *lab
 	l = newLab(t, func(x *Exchange) {
@@ -191,7 +192,7 @@ func (a attack) run(t *testing.T) {
 			<-hold
 			respond(x, 200, "")
 		case "/large":
-			respond(x, 200, large)
+			respondWith(x, 200, large)
 		default:
 			respond(x, 200, "")
 		}

@@ -110,7 +110,6 @@ func NewClientConn(s *stream.Conn) *ClientConn {
 	c.framer.SetMaxReadFrameSize(maxFrame)
 	c.decoder = hpack.NewDecoder(4096, c.head.field)
 	c.decoder.SetMaxStringLength(maxResponseHead)
-	c.encoder.init()
 	c.greet()
 	go c.write()
 	go c.read()

@@ -56,12 +56,14 @@ type Conn struct {
 	unreturned int64 // bytes that are, of which the client was not told
 	peerWindow int64 // SETTINGS_INITIAL_WINDOW_SIZE of the client
 
-	out       []byte // to be written
-	spare     []byte // the other buffer
-	writing   bool
-	control   int  // frames in out that answer the client's
-	moved     bool // content came or went since the last PING
-	headsWait int  // streams that wait for room for a head
+	out       []byte  // to be written
+	spare     []byte  // the other buffer
+	queued    bool    // somebody is about to write it
+	writing   bool    // somebody does
+	vector    *vector // nil: nothing was written directly
+	control   int     // frames in out that answer the client's
+	moved     bool    // content came or went since the last PING
+	headsWait int     // streams that wait for room for a head
 	encoder   encoder
 }
 
@@ -81,7 +83,6 @@ func NewConn(s *stream.Conn, h Handler) *Conn {
 	c.source.init(s)
 	c.newFramer()
 	c.decoder = hpack.NewDecoder(4096, c.block.field)
-	c.encoder.init()
 	return c
 }
 
@@ -271,7 +272,7 @@ func trimmed(p []byte) []byte {
 // trim gives back what an idle connection need not have to write. c.mu is held.
 func (c *Conn) trim() {
 	if c.serving == 0 && !c.writing && len(c.out) == 0 {
-		c.out, c.spare = trimmed(c.out), trimmed(c.spare)
+		c.out, c.spare, c.vector = trimmed(c.out), trimmed(c.spare), nil
 		c.encoder.trim()
 	}
 }
@@ -425,7 +426,7 @@ func (c *Conn) die() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	until := stream.Now() + int64(time.Second)
-	for c.writing && !c.dead && stream.Now() < until {
+	for (c.queued || c.writing) && !c.dead && stream.Now() < until {
 		c.tick()
 		c.room.Wait()
 	}
@@ -461,7 +462,7 @@ func (c *Conn) ticked() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ticking = false
-	waits := c.writing && c.goneAway
+	waits := (c.queued || c.writing) && c.goneAway
 	now := stream.Now()
 	for _, x := range c.streams {
 		if x.deadline == 0 {

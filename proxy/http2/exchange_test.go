@@ -223,6 +223,11 @@ func TestBodyLengths(t *testing.T) {
 
 // Large bodies in both directions, many at once, while all windows are small.
 func TestManyLargeBodies(t *testing.T) {
+	t.Run("small windows", func(t *testing.T) { manyLargeBodies(t, 5000) })
+	t.Run("large windows", func(t *testing.T) { manyLargeBodies(t, 300<<10) }) // written directly
+}
+
+func manyLargeBodies(t *testing.T, streamWindowOfClient uint32) {
 	const size, streams = 1 << 20, 8
 	l := newLab(t, func(x *Exchange) {
 		var r httpmsg.Response
@@ -244,7 +249,8 @@ func TestManyLargeBodies(t *testing.T) {
 		}
 		x.Finish(nil)
 	})
-	c := l.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 5000})
+	c := l.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: streamWindowOfClient})
+	c.framer.WriteWindowUpdate(0, streamWindowOfClient)
 	var mu sync.Mutex // of writing
 	window := make(chan struct{}, 1)
 	open := map[uint32]int{0: 65535}

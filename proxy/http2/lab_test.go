@@ -114,11 +114,15 @@ func (l *lab) RefuseStream(x *Exchange, why *http1.Error) {
 
 // respond answers with a text.
 func respond(x *Exchange, status int, text string) error {
+	return respondWith(x, status, []byte(text))
+}
+
+func respondWith(x *Exchange, status int, body []byte) error {
 	var r httpmsg.Response
 	r.Reset(nil)
-	r.Status, r.Body, r.ContentLength = status, httpmsg.BodyLength, int64(len(text))
+	r.Status, r.Body, r.ContentLength = status, httpmsg.BodyLength, int64(len(body))
 	r.AddString("X-Answer", "yes")
-	return x.Respond(&r, []byte(text), true)
+	return x.Respond(&r, body, true)
 }
 
 // echo answers with what the request says, and its body.

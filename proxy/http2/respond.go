@@ -71,6 +71,18 @@ func (x *Exchange) WriteBody(p []byte) error {
 	return nil
 }
 
+// WriteLast sends the last piece of the response body.
+func (x *Exchange) WriteLast(p []byte) error {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := x.sendData(p, true); err != nil {
+		return err
+	}
+	c.tend()
+	return nil
+}
+
 // Finish ends the response body; trailers may be nil.
 func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 	c := x.c
@@ -94,7 +106,7 @@ func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 
 // sendData sends a piece of the body as the windows allow. It waits while they
 // are shut, or too much waits to be written, for no longer than a write may
-// stall. c.mu is held.
+// stall. c.mu is held, but not while it waits or writes.
 func (x *Exchange) sendData(p []byte, end bool) error {
 	c := x.c
 	defer c.passOn()
@@ -103,7 +115,7 @@ func (x *Exchange) sendData(p []byte, end bool) error {
 		if x.reset || c.dead {
 			return errGone
 		}
-		n := int(min(int64(len(p)), x.window, c.window, maxFrame, int64(maxOut-len(c.out))))
+		n, direct := x.maySend(len(p))
 		if n <= 0 {
 			if deadline != stream.Never && stream.Now() >= deadline {
 				return stream.ErrTimeout
@@ -112,23 +124,55 @@ func (x *Exchange) sendData(p []byte, end bool) error {
 			x.waitToSend(deadline)
 			continue
 		}
-		var flags http2.Flags
-		if end && n == len(p) {
-			flags = http2.FlagDataEndStream
+		last := end && n == len(p)
+		if last {
 			x.ourEnd, x.finished = true, true
 		}
-		c.out = appendFrameHead(c.out, n, http2.FrameData, flags, x.id)
-		c.out = append(c.out, p[:n]...)
-		p = p[n:]
-		c.moved = true
 		x.window -= int64(n)
 		c.window -= int64(n)
 		x.sent += int64(n)
+		c.moved = true
+		if direct {
+			if c.writeDirect(x.id, p[:n], last); c.dead {
+				return errGone
+			}
+		} else {
+			c.appendData(x.id, p[:n], last)
+		}
+		p = p[n:]
 		if progress += n; progress >= leastProgress {
 			deadline, progress = x.stallsAt(), 0
 		}
 	}
 	return nil
+}
+
+// maySend is how much of n bytes may be sent now, and whether from where they
+// are: much is worth waiting until it is this stream's turn to write, and not
+// copied. TLS wants it in one piece. c.mu is held.
+func (x *Exchange) maySend(n int) (allowed int, direct bool) {
+	c := x.c
+	n = int(min(int64(n), x.window, c.window))
+	if n >= leastDirect && c.stream.Plain() {
+		if c.writing {
+			return 0, true
+		}
+		return min(n, maxFrames*maxFrame), true
+	}
+	return min(n, maxFrame, maxOut-len(c.out)), false
+}
+
+// leastDirect is what is written directly.
+const leastDirect = maxFrame
+
+// appendData appends a DATA frame. c.mu is held.
+func (c *Conn) appendData(id uint32, p []byte, end bool) {
+	var flags http2.Flags
+	if end {
+		flags = http2.FlagDataEndStream
+	}
+	c.out = appendFrameHead(c.out, len(p), http2.FrameData, flags, id)
+	c.out = append(c.out, p...)
 }
 
 // awaitRoom waits while too much waits to be written: heads need no window, and

@@ -1,11 +1,9 @@
 package http2
 
 import (
-	"bytes"
 	"unsafe"
 
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	"gatehouse/internal/httpmsg"
 	"gatehouse/proxy/multiplex"
@@ -15,27 +13,16 @@ import (
 // not kept, so that nothing of one response can be told from the size of
 // another, and text need not be copied.
 type encoder struct {
-	buf   bytes.Buffer
-	enc   *hpack.Encoder
+	buf   []byte
 	lower []byte
 }
 
-func (e *encoder) init() {
-	e.enc = hpack.NewEncoder(&e.buf)
-	e.enc.SetMaxDynamicTableSizeLimit(0)
-}
-
-func (e *encoder) trim() {
-	if e.buf.Cap() > maxIdleBuffer {
-		e.buf = bytes.Buffer{}
-	}
-	e.lower = trimmed(e.lower)
-}
+func (e *encoder) trim() { e.buf, e.lower = trimmed(e.buf), trimmed(e.lower) }
 
 // block is the field block of a response head, or of trailers with status 0.
 // It is valid until the next call.
 func (e *encoder) block(status int, f *httpmsg.Fields) []byte {
-	e.buf.Reset()
+	e.buf = e.buf[:0]
 	if status != 0 {
 		e.write(":status", multiplex.StatusText(status))
 	}
@@ -48,13 +35,11 @@ func (e *encoder) block(status int, f *httpmsg.Fields) []byte {
 			}
 		}
 	}
-	return e.buf.Bytes()
+	return e.buf
 }
 
 // write encodes a field, of which nothing is kept.
-func (e *encoder) write(name, value string) {
-	_ = e.enc.WriteField(hpack.HeaderField{Name: name, Value: value}) // a bytes.Buffer takes everything
-}
+func (e *encoder) write(name, value string) { e.buf = appendField(e.buf, name, value) }
 
 // appendHead appends HEADERS, and CONTINUATION where it takes more, and returns
 // how large the block is. c.mu is held.
@@ -88,35 +73,89 @@ func (c *Conn) appendGoAway(last uint32, code http2.ErrCode) {
 
 // tend sees to it that what is in out gets written. c.mu is held.
 func (c *Conn) tend() {
-	if c.writing || c.dead || len(c.out) == 0 {
+	if c.queued || c.writing || c.dead || len(c.out) == 0 {
 		return
 	}
-	c.writing = true
+	c.queued = true
 	c.running.Add(1)
 	pool.Do(task{c: c})
 }
 
-// writeOut writes what there is, until there is nothing.
+// writeOut writes what there is, until there is nothing or somebody else does.
 func (c *Conn) writeOut() {
 	defer c.running.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.out) > 0 && !c.dead {
-		p := c.out
-		c.out, c.spare, c.control = c.spare[:0], nil, 0
-		c.mu.Unlock()
-		err := c.stream.Write(p, nil, nil)
-		c.mu.Lock()
-		c.spare = p[:0]
-		if err != nil {
-			c.kill()
-			c.stream.Cut() // the reader must not wait for one who does not read
-		}
-		c.passOn()
+	c.queued = false
+	for len(c.out) > 0 && !c.dead && !c.writing {
+		c.flush(nil)
 	}
-	c.writing = false
 	c.trim()
 	if c.goneAway {
 		c.room.Broadcast() // somebody waits for the last word to be out
 	}
+}
+
+// flush writes what there is, and behind it some pieces. c.mu is held, but not
+// meanwhile.
+func (c *Conn) flush(pieces [][]byte) {
+	p := c.out
+	c.out, c.spare, c.control = c.spare[:0], nil, 0
+	c.writing = true
+	c.mu.Unlock()
+	var err error
+	if pieces == nil {
+		err = c.stream.Write(p, nil, nil)
+	} else {
+		pieces[0] = p
+		err = c.stream.WriteAll(pieces)
+	}
+	c.mu.Lock()
+	c.writing = false
+	c.spare = p[:0]
+	if err != nil {
+		c.kill()
+		c.stream.Cut() // the reader must not wait for one who does not read
+	}
+	c.passOn()
+}
+
+// vector is the memory of what is written directly: what waits in out, and the
+// frames of a piece of a body, each with its head.
+type vector struct {
+	pieces [1 + 2*maxFrames][]byte
+	heads  [maxFrames * frameHead]byte
+}
+
+// maxFrames are the frames of what is written directly at most.
+const maxFrames = 8
+
+// frameHead is the size of a frame's head.
+const frameHead = 9
+
+// frames cuts p into DATA frames of a stream; with end the last one ends it.
+func (v *vector) frames(id uint32, p []byte, end bool) [][]byte {
+	pieces, heads := v.pieces[:1], v.heads[:0]
+	for len(p) > 0 {
+		n := min(len(p), maxFrame)
+		var flags http2.Flags
+		if end && n == len(p) {
+			flags = http2.FlagDataEndStream
+		}
+		heads = appendFrameHead(heads, n, http2.FrameData, flags, id)
+		pieces = append(pieces, heads[len(heads)-frameHead:], p[:n])
+		p = p[n:]
+	}
+	return pieces
+}
+
+// writeDirect writes data of a stream as it is, without a copy in out. Nobody
+// else writes. c.mu is held, but not meanwhile.
+func (c *Conn) writeDirect(id uint32, p []byte, end bool) {
+	if c.vector == nil {
+		c.vector = new(vector)
+	}
+	c.flush(c.vector.frames(id, p, end))
+	clear(c.vector.pieces[:])
+	c.tend() // what came meanwhile
 }

@@ -105,6 +105,14 @@ func (x *Exchange) WriteBody(p []byte) error {
 	return x.write(p)
 }
 
+// WriteLast sends the last piece of the response body.
+func (x *Exchange) WriteLast(p []byte) error {
+	if err := x.WriteBody(p); err != nil {
+		return err
+	}
+	return x.closeWrite()
+}
+
 // Finish ends the response body; trailers may be nil.
 func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 	if x.finished {

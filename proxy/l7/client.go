@@ -134,6 +134,13 @@ type Responder interface {
 	Switch(r *httpmsg.Response, protocol []byte) (stream.Tunnel, []byte, error)
 }
 
+// lastSink is a sink that the end of a body costs nothing if it comes with the
+// last piece: which is not empty, and has no trailers behind it. Finish does not
+// follow.
+type lastSink interface {
+	WriteLast(p []byte) error
+}
+
 // sink takes a final response: the client's exchange, or what stands before it
 // and changes the response or keeps a copy.
 type sink interface {

@@ -595,6 +595,9 @@ func (f *flow) stream() bool {
 		switch {
 		case err == nil:
 			w.from = 0
+			if last, ok := f.to.(lastSink); ok && f.up.BodyDone() && len(f.stages) == 0 && !f.trailed() {
+				return f.sent(last.WriteLast(p))
+			}
 			if !f.stagesAllow(p, false) {
 				return false
 			}
@@ -697,11 +700,15 @@ func (f *flow) finishBody() bool {
 	if !f.stagesAllow(nil, true) {
 		return false
 	}
-	if err := f.to.Finish(&f.resp.Fields); err != nil {
+	return f.sent(f.to.Finish(&f.resp.Fields))
+}
+
+// sent notes what became of the end of a response.
+func (f *flow) sent(err error) bool {
+	if err != nil {
 		f.clientLeft('D')
-		return false
 	}
-	return true
+	return err == nil
 }
 
 // spliceMin is the size from which moving a body inside the kernel is cheaper
