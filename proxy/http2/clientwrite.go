@@ -75,8 +75,7 @@ func (e *encoder) request(r *httpmsg.Request, scheme string, expect bool) []byte
 	for i := range r.Len() {
 		id, name, value, ok := r.At(i)
 		if ok && id != httpmsg.Host && id != httpmsg.TE && multiplex.MayPass(id) {
-			e.lower = httpmsg.AppendLower(e.lower[:0], name)
-			e.write(text(e.lower), text(value))
+			e.field(knownNames[id], name, text(value))
 		}
 	}
 	if r.TETrailers {

@@ -113,10 +113,11 @@ func (x *Exchange) end() {
 	}
 	c.unread -= int64(len(x.body))
 	c.giveBack(int64(len(x.body)))
-	c.serving--
-	c.lastEnd = stream.Now()
-	if c.serving == 0 && (c.draining || c.large.Load()) {
-		c.stream.Interrupt() // the reader has something to do then
+	if c.serving--; c.serving == 0 {
+		c.lastEnd = stream.Now()
+		if c.draining || c.large.Load() {
+			c.stream.Interrupt() // the reader has something to do then
+		}
 	}
 	c.tend()
 	c.trim()

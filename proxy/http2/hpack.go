@@ -1,6 +1,10 @@
 package http2
 
-import "golang.org/x/net/http2/hpack"
+import (
+	"golang.org/x/net/http2/hpack"
+
+	"gatehouse/internal/httpmsg"
+)
 
 // appendField appends a field as HPACK has it without a dynamic table: as one
 // of the static table, or as a literal that nobody is to index (RFC 7541 6.1,
@@ -9,13 +13,25 @@ func appendField(dst []byte, name, value string) []byte {
 	if i := staticField(name, value); i != 0 {
 		return append(dst, 0x80|i)
 	}
-	i := staticName(name)
-	dst = appendInt(dst, 0, 4, uint64(i))
-	if i == 0 {
+	return appendLiteral(dst, staticNames[name], name, value)
+}
+
+// appendLiteral appends a literal whose name has an index, or 0.
+func appendLiteral(dst []byte, index byte, name, value string) []byte {
+	dst = appendInt(dst, 0, 4, uint64(index))
+	if index == 0 {
 		dst = appendString(dst, name)
 	}
 	return appendString(dst, value)
 }
+
+// knownNames are the indices of fields that have an ID, by that.
+var knownNames = func() (t [256]byte) {
+	for id := range t {
+		t[id] = staticNames[httpmsg.ID(id).String()]
+	}
+	return t
+}()
 
 // appendString appends a string literal (RFC 7541 5.2): the shorter way.
 func appendString(dst []byte, s string) []byte {
@@ -85,10 +101,6 @@ func statusIndex(value string) byte {
 	}
 	return 0
 }
-
-// staticName is the index of a field in the static table that has a name; 0:
-// none has.
-func staticName(name string) byte { return staticNames[name] }
 
 // staticNames are the names of the static table, each with its first index
 // (RFC 7541 appendix A).

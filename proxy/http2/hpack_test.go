@@ -33,7 +33,7 @@ func TestStaticTable(t *testing.T) {
 		}
 	}
 	for name, i := range names {
-		if got := staticName(name); got != i {
+		if got := staticNames[name]; got != i {
 			t.Errorf("%s: index %d, not %d", name, got, i)
 		}
 	}

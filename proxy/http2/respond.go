@@ -110,14 +110,14 @@ func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 func (x *Exchange) sendData(p []byte, end bool) error {
 	c := x.c
 	defer c.passOn()
-	deadline, progress := x.stallsAt(), 0
+	deadline, progress := unset, 0
 	for len(p) > 0 {
 		if x.reset || c.dead {
 			return errGone
 		}
 		n, direct := x.maySend(len(p))
 		if n <= 0 {
-			if deadline != stream.Never && stream.Now() >= deadline {
+			if deadline = x.stallsBy(deadline); deadline != stream.Never && stream.Now() >= deadline {
 				return stream.ErrTimeout
 			}
 			c.tend()
@@ -141,7 +141,7 @@ func (x *Exchange) sendData(p []byte, end bool) error {
 		}
 		p = p[n:]
 		if progress += n; progress >= leastProgress {
-			deadline, progress = x.stallsAt(), 0
+			deadline, progress = unset, 0
 		}
 	}
 	return nil
@@ -179,14 +179,14 @@ func (c *Conn) appendData(id uint32, p []byte, end bool) {
 // clients that do not read them can ask for many. c.mu is held.
 func (x *Exchange) awaitRoom() error {
 	c := x.c
-	for deadline := x.stallsAt(); ; {
+	for deadline := unset; ; {
 		if x.reset || c.dead {
 			return errGone
 		}
 		if len(c.out) < maxOut {
 			return nil
 		}
-		if deadline != stream.Never && stream.Now() >= deadline {
+		if deadline = x.stallsBy(deadline); deadline != stream.Never && stream.Now() >= deadline {
 			return stream.ErrTimeout
 		}
 		c.headsWait++
@@ -215,8 +215,16 @@ func (c *Conn) passOn() {
 	}
 }
 
-func (x *Exchange) stallsAt() int64 {
-	if x.c.stall <= 0 {
+// unset is the deadline of a write that has not had to wait.
+const unset int64 = -1
+
+// stallsBy is when a write has waited for too long: deadline, or from now on if
+// that is not set.
+func (x *Exchange) stallsBy(deadline int64) int64 {
+	switch {
+	case deadline != unset:
+		return deadline
+	case x.c.stall <= 0:
 		return stream.Never
 	}
 	return stream.Now() + int64(x.c.stall)

@@ -1,8 +1,6 @@
 package http2
 
 import (
-	"unsafe"
-
 	"golang.org/x/net/http2"
 
 	"gatehouse/internal/httpmsg"
@@ -30,12 +28,22 @@ func (e *encoder) block(status int, f *httpmsg.Fields) []byte {
 		for i := range f.Len() {
 			id, name, value, ok := f.At(i)
 			if ok && multiplex.MayPass(id) {
-				e.lower = httpmsg.AppendLower(e.lower[:0], name)
-				e.write(unsafe.String(unsafe.SliceData(e.lower), len(e.lower)), unsafe.String(unsafe.SliceData(value), len(value)))
+				e.field(knownNames[id], name, text(value))
 			}
 		}
 	}
 	return e.buf
+}
+
+// field encodes a field that is none of the static table's, though its name may
+// be: at index, unless that is 0.
+func (e *encoder) field(index byte, name []byte, value string) {
+	if index != 0 {
+		e.buf = appendLiteral(e.buf, index, "", value)
+		return
+	}
+	e.lower = httpmsg.AppendLower(e.lower[:0], name)
+	e.write(text(e.lower), value)
 }
 
 // write encodes a field, of which nothing is kept.

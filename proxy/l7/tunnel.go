@@ -251,8 +251,10 @@ func (c *copier) run(ended chan<- struct{}, other <-chan struct{}) {
 func (c *copier) copyTunnel() {
 	defer c.Unlend()
 	for {
-		n, err := c.src.ReadLent(c, c.deadline())
+		err := c.converse()
 		switch {
+		case err == errPeer:
+			return
 		case err == io.EOF:
 			c.sayGoodbye() // who was told that it ends may end at once
 			if c.dst.CloseWrite() != nil {
@@ -275,21 +277,62 @@ func (c *copier) copyTunnel() {
 			c.cut(err, c.from)
 			return
 		}
-		c.tn.active.Store(stream.Now())
-		c.tn.writing.Add(1)
-		err = c.dst.Write((*c.buf)[:n], nil, nil)
-		c.tn.active.Store(stream.Now())
-		c.tn.writing.Add(-1)
-		if err != nil {
-			c.cut(err, c.to)
-			return
-		}
-		if c.frames != nil {
-			c.frames.pass((*c.buf)[:n])
-		}
-		c.n += int64(n)
-		c.Unlend()
 	}
+}
+
+// inConversation is how long the next message of a side is waited for in the
+// way that is cheap for many.
+const inConversation = int64(100 * time.Millisecond)
+
+// errPeer says that the tunnel has been cut because dst failed.
+var errPeer = errors.New("the other side failed")
+
+// converse waits for src, and passes on what it says until it is silent for a
+// while.
+func (c *copier) converse() error {
+	n, err := c.src.ReadLent(c, c.deadline())
+	if err != nil {
+		return err
+	}
+	if err = c.pass(n); err != nil {
+		return err
+	}
+	src, ok := c.src.(*stream.Conn)
+	if !ok || !src.Plain() {
+		return nil
+	}
+	err = src.Follow(c, c.pass, func() int64 { return c.tn.active.Load() + inConversation })
+	if err == stream.ErrTimeout {
+		return nil // it is not in conversation any more
+	}
+	return err
+}
+
+// pass passes on n bytes of the buffer.
+func (c *copier) pass(n int) error {
+	c.tn.active.Store(stream.Now())
+	c.tn.writing.Add(1)
+	err := c.dst.Write((*c.buf)[:n], nil, nil)
+	if c.waited() {
+		c.tn.active.Store(stream.Now())
+	}
+	c.tn.writing.Add(-1)
+	if err != nil {
+		c.cut(err, c.to)
+		return errPeer
+	}
+	if c.frames != nil {
+		c.frames.pass((*c.buf)[:n])
+	}
+	c.n += int64(n)
+	c.Unlend()
+	return nil
+}
+
+// waited reports whether the last write may have taken long.
+func (c *copier) waited() bool {
+	dst, ok := c.dst.(*stream.Conn)
+	return !ok || dst.WasFull()
 }
 
 // cut ends both directions because one side's connection failed.
