@@ -43,6 +43,9 @@ type HTTP struct {
 	Dial DialFunc
 	// TLS, if not nil, is used as it is: https.
 	TLS *tls.Config
+	// HTTP2 asks over HTTP/2: by what TLS must offer and the other side chose,
+	// and without TLS at once.
+	HTTP2 bool
 	// Status are the codes of a healthy answer.
 	Status []config.StatusRange
 	// Body, if not empty, must occur in the first 64 KiB of the body.
@@ -60,8 +63,21 @@ func (h *HTTP) Check(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if h.HTTP2 && speaksHTTP2(conn) {
+		return h.exchangeHTTP2(ctx, conn)
+	}
 	return h.exchange(conn)
 }
+
+// speaksHTTP2 reports whether the other side has agreed to HTTP/2, or cannot be
+// asked.
+func speaksHTTP2(conn net.Conn) bool {
+	secure, ok := conn.(*tls.Conn)
+	return !ok || secure.ConnectionState().NegotiatedProtocol == http2Protocol
+}
+
+// http2Protocol is HTTP/2 over TLS in ALPN.
+const http2Protocol = "h2"
 
 // dial connects, and shakes hands if it is to be TLS.
 func (h *HTTP) dial(ctx context.Context) (net.Conn, error) {
@@ -93,13 +109,34 @@ func (h *HTTP) exchange(conn net.Conn) error {
 	}
 	// The body is not closed: that would read what is left of it, which may
 	// come slowly. Nothing but the connection has to be given back.
+	limited.N = maxBody * 2 // chunks have frames; what is decoded is bounded below
+	return h.judge(response)
+}
+
+// exchangeHTTP2 is exchange over HTTP/2.
+func (h *HTTP) exchangeHTTP2(ctx context.Context, conn net.Conn) error {
+	request := h.request()
+	client, err := clientOn(ctx, conn, request.URL.Scheme)
+	if err != nil {
+		return health.Failure(err)
+	}
+	defer client.Close()
+	response, err := client.RoundTrip(request.WithContext(ctx))
+	if err != nil {
+		return health.Failure(err)
+	}
+	defer response.Body.Close()
+	return h.judge(response)
+}
+
+// judge says what is wrong with a response, if anything is.
+func (h *HTTP) judge(response *http.Response) error {
 	if !h.accepts(response.StatusCode) {
 		return health.Refused(fmt.Sprintf("status %d not in %s", response.StatusCode, ranges(h.Status)))
 	}
 	if h.Body == "" {
 		return nil
 	}
-	limited.N = maxBody * 2 // chunks have frames; what is decoded is bounded below
 	return h.search(response.Body)
 }
 
@@ -131,7 +168,9 @@ func readResponse(r *bufio.Reader, request *http.Request) (*http.Response, error
 
 func (h *HTTP) request() *http.Request {
 	u := *h.Target
-	u.Scheme, u.Host = "http", h.Host
+	if u.Scheme, u.Host = "http", h.Host; h.TLS != nil {
+		u.Scheme = "https"
+	}
 	header := http.Header{"User-Agent": {userAgent}, "Accept": {"*/*"}}
 	for _, f := range h.Header {
 		header.Set(f.Name, f.Value)

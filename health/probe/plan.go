@@ -153,8 +153,13 @@ func (p *Plan) Checker(s Subject) health.Checker {
 		Status:  p.probe.Match.Status,
 		Body:    p.probe.Match.Body,
 	}
+	// A port of the probe's own is not where HTTP/2 was configured.
+	h.HTTP2 = p.settings.HTTP2 && p.probe.Port == 0
 	if p.probe.Protocol == config.ProbeHTTPS {
 		h.TLS = p.tlsFor(s)
+		if h.HTTP2 {
+			h.TLS.NextProtos = []string{http2Protocol, "http/1.1"}
+		}
 	}
 	return h
 }
@@ -164,7 +169,7 @@ func (p *Plan) grpc(s Subject, network, address string) health.Checker {
 	g := &GRPC{Network: network, Address: address, Authority: p.host(s), Service: p.probe.Service}
 	if p.settings.Protocol.Secure() {
 		g.TLS = p.tlsFor(s)
-		g.TLS.NextProtos = []string{"h2"}
+		g.TLS.NextProtos = []string{http2Protocol}
 	}
 	return g
 }
