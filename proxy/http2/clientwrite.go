@@ -155,13 +155,9 @@ func (u *Upstream) send(p []byte, end bool) error {
 		if n <= 0 {
 			continue
 		}
-		var flags http2.Flags
-		if end && n == len(p) {
-			flags = http2.FlagDataEndStream
-			u.ourEnd = true
-		}
-		c.out = appendFrameHead(c.out, n, http2.FrameData, flags, u.id)
-		c.out = append(c.out, p[:n]...)
+		last := end && n == len(p)
+		u.ourEnd = u.ourEnd || last
+		c.out = appendData(c.out, u.id, p[:n], last)
 		p = p[n:]
 		u.window -= int64(n)
 		c.window -= int64(n)

@@ -259,16 +259,6 @@ func (c *Conn) rest() {
 	}
 }
 
-// maxIdleBuffer is how large each buffer of an idle connection may be.
-const maxIdleBuffer = 4 << 10
-
-func trimmed(p []byte) []byte {
-	if cap(p) > maxIdleBuffer {
-		return nil
-	}
-	return p[:0]
-}
-
 // trim gives back what an idle connection need not have to write. c.mu is held.
 func (c *Conn) trim() {
 	if c.serving == 0 && !c.writing && len(c.out) == 0 {

@@ -137,7 +137,7 @@ func (x *Exchange) sendData(p []byte, end bool) error {
 				return errGone
 			}
 		} else {
-			c.appendData(x.id, p[:n], last)
+			c.out = appendData(c.out, x.id, p[:n], last)
 		}
 		p = p[n:]
 		if progress += n; progress >= leastProgress {
@@ -164,16 +164,6 @@ func (x *Exchange) maySend(n int) (allowed int, direct bool) {
 
 // leastDirect is what is written directly.
 const leastDirect = maxFrame
-
-// appendData appends a DATA frame. c.mu is held.
-func (c *Conn) appendData(id uint32, p []byte, end bool) {
-	var flags http2.Flags
-	if end {
-		flags = http2.FlagDataEndStream
-	}
-	c.out = appendFrameHead(c.out, len(p), http2.FrameData, flags, id)
-	c.out = append(c.out, p...)
-}
 
 // awaitRoom waits while too much waits to be written: heads need no window, and
 // clients that do not read them can ask for many. c.mu is held.

@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"sync"
+
 	"golang.org/x/net/http2"
 
 	"gatehouse/internal/httpmsg"
@@ -56,6 +58,50 @@ func (c *Conn) appendHead(id uint32, status int, f *httpmsg.Fields, end bool) in
 	c.out = appendBlock(c.out, b, id, end)
 	return len(b)
 }
+
+// appendData appends a DATA frame; with end it ends the stream.
+func appendData(dst []byte, id uint32, p []byte, end bool) []byte {
+	var flags http2.Flags
+	if end {
+		flags = http2.FlagDataEndStream
+	}
+	dst = appendFrameHead(withRoom(dst, frameHead+len(p)), len(p), http2.FrameData, flags, id)
+	return append(dst, p...)
+}
+
+// outBuffers are lent to connections that have much to write: they give it back
+// often, and would have to grow a new one each time.
+var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, outBuffer); return &b }}
+
+// outBuffer is the size of such a buffer: what may wait, and a frame.
+const outBuffer = maxOut + maxFrame + 1<<10
+
+// withRoom makes room for n more bytes.
+func withRoom(p []byte, n int) []byte {
+	if need := len(p) + n; need <= cap(p) || need <= maxFrame || need > outBuffer {
+		return p // append does
+	}
+	return append((*outBuffers.Get().(*[]byte))[:0], p...)
+}
+
+// maxIdleBuffer is how large each buffer of an idle connection may be.
+const maxIdleBuffer = 4 << 10
+
+// trimmed is p, emptied, unless an idle connection need not have it.
+func trimmed(p []byte) []byte {
+	if cap(p) <= maxIdleBuffer {
+		return p[:0]
+	}
+	if cap(p) == outBuffer {
+		giveBack(p)
+	}
+	return nil
+}
+
+// giveBack is a function of its own, since p is in memory that is allocated.
+//
+//go:noinline
+func giveBack(p []byte) { outBuffers.Put(&p) }
 
 func appendFrameHead(dst []byte, length int, kind http2.FrameType, flags http2.Flags, id uint32) []byte {
 	dst = append(dst, byte(length>>16), byte(length>>8), byte(length), byte(kind), byte(flags))
