@@ -71,5 +71,6 @@ func (f *follower) read(fd uintptr) bool {
 	}
 }
 
-// WasFull reports whether the last write had to wait for the peer.
+// WasFull reports whether the last write on a plain connection had to wait for
+// the peer. It is for the goroutine that wrote.
 func (c *Conn) WasFull() bool { return c.fullSince != 0 }

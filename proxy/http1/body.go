@@ -3,6 +3,7 @@ package http1
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"gatehouse/internal/httpmsg"
 	"gatehouse/internal/stream"
@@ -19,6 +20,12 @@ const bigBufferSize = 64 << 10
 // hugeBufferSize is lent instead while more than that is known to come of a
 // response: each piece costs a read, a write, and waking whoever waits for it.
 const hugeBufferSize = 128 << 10
+
+// maxHuge is how many of them are lent at once: responses to clients that do not
+// read hold theirs.
+const maxHuge = 256
+
+var hugeLent atomic.Int64
 
 var (
 	bigBuffers  = sync.Pool{New: func() any { b := make([]byte, bigBufferSize); return &b }}
@@ -97,6 +104,7 @@ func (m *message) dropBig() {
 		return
 	case len(*m.big) == hugeBufferSize:
 		hugeBuffers.Put(m.big)
+		hugeLent.Add(-1)
 	default:
 		bigBuffers.Put(m.big)
 	}
@@ -232,7 +240,7 @@ func (m *message) chooseBuffer() {
 	room := len(m.buf) - m.headLen
 	long := m.kind == httpmsg.BodyLength && m.left > int64(room)
 	switch {
-	case long && m.huge && m.left > bigBufferSize:
+	case long && m.huge && m.left > bigBufferSize && borrowHuge():
 		m.big = hugeBuffers.Get().(*[]byte)
 	case long || room < bufferSize/2:
 		m.big = bigBuffers.Get().(*[]byte)
@@ -240,6 +248,15 @@ func (m *message) chooseBuffer() {
 		return
 	}
 	m.cur = *m.big
+}
+
+// borrowHuge reports whether one more of hugeBuffers may be lent.
+func borrowHuge() bool {
+	if hugeLent.Add(1) <= maxHuge {
+		return true
+	}
+	hugeLent.Add(-1)
+	return false
 }
 
 // endOfStream tells the end of a body that ends with its connection from one

@@ -134,6 +134,8 @@ func (c *ClientConn) settings(f *http2.SettingsFrame) error {
 			c.peerMost = int(min(s.Val, maxShared))
 		case http2.SettingInitialWindowSize:
 			return c.setPeerWindow(int64(s.Val))
+		case http2.SettingHeaderTableSize:
+			c.encoder.told = false
 		}
 		return nil // the others bound what we never send
 	})

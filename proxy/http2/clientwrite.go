@@ -64,7 +64,7 @@ func (c *ClientConn) wakeSenders() {
 // request makes the field block of a request head, valid until the next call.
 // Fields that are about a connection were taken out by the gateway.
 func (e *encoder) request(r *httpmsg.Request, scheme string, expect bool) []byte {
-	e.buf = e.buf[:0]
+	e.begin()
 	e.write(":method", text(r.Bytes(r.MethodText)))
 	e.write(":scheme", scheme)
 	if host, ok := r.Get(httpmsg.Host); ok {

@@ -52,6 +52,7 @@ type Conn struct {
 
 	// Windows: how much may still be sent, and is yet to be allowed.
 	window     int64
+	sentData   int64
 	unread     int64 // bytes of bodies that were not taken
 	unreturned int64 // bytes that are, of which the client was not told
 	peerWindow int64 // SETTINGS_INITIAL_WINDOW_SIZE of the client
@@ -63,7 +64,8 @@ type Conn struct {
 	vector    *vector // nil: nothing was written directly
 	control   int     // frames in out that answer the client's
 	moved     bool    // content came or went since the last PING
-	headsWait int     // streams that wait for room for a head
+	line      line
+	headsWait int // streams that wait for room for a head
 	encoder   encoder
 }
 
@@ -455,13 +457,12 @@ func (c *Conn) ticked() {
 	waits := (c.queued || c.writing) && c.goneAway
 	now := stream.Now()
 	for _, x := range c.streams {
-		if x.deadline == 0 {
-			continue
+		for _, deadline := range [...]int64{x.deadline, x.sendBy} {
+			if deadline != 0 && deadline <= now {
+				x.cond.Broadcast()
+			}
+			waits = waits || deadline != 0
 		}
-		if x.deadline <= now {
-			x.cond.Broadcast()
-		}
-		waits = true
 	}
 	c.room.Broadcast()
 	if waits {

@@ -58,6 +58,9 @@ type Exchange struct {
 	// The response.
 	window int64 // what may still be sent
 	sent   int64
+	sendBy int64 // the deadline of a wait to send; 0: none
+	direct bool  // who waits is to write itself
+	inLine bool
 
 	watch     func()
 	notifying bool

@@ -101,8 +101,11 @@ func (c *Conn) settings(f *http2.SettingsFrame) error {
 		if err := s.Valid(); err != nil {
 			return err
 		}
-		if s.ID == http2.SettingInitialWindowSize {
+		switch s.ID {
+		case http2.SettingInitialWindowSize:
 			return c.setPeerWindow(int64(s.Val))
+		case http2.SettingHeaderTableSize:
+			c.encoder.told = false
 		}
 		return nil // the others bound what we never send, or may be ignored
 	})

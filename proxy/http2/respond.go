@@ -105,23 +105,21 @@ func (x *Exchange) Finish(trailers *httpmsg.Fields) error {
 }
 
 // sendData sends a piece of the body as the windows allow. It waits while they
-// are shut, or too much waits to be written, for no longer than a write may
-// stall. c.mu is held, but not while it waits or writes.
+// are shut, or it is not its turn, for no longer than a write may stall. c.mu is
+// held, but not while it waits or writes.
 func (x *Exchange) sendData(p []byte, end bool) error {
 	c := x.c
-	defer c.passOn()
-	deadline, progress := unset, 0
+	defer x.leaveLine()
+	var w sendWait
 	for len(p) > 0 {
 		if x.reset || c.dead {
 			return errGone
 		}
 		n, direct := x.maySend(len(p))
 		if n <= 0 {
-			if deadline = x.stallsBy(deadline); deadline != stream.Never && stream.Now() >= deadline {
-				return stream.ErrTimeout
+			if err := x.waitToSend(direct, &w); err != nil {
+				return err
 			}
-			c.tend()
-			x.waitToSend(deadline)
 			continue
 		}
 		last := end && n == len(p)
@@ -130,19 +128,18 @@ func (x *Exchange) sendData(p []byte, end bool) error {
 		}
 		x.window -= int64(n)
 		c.window -= int64(n)
+		c.sentData += int64(n)
 		x.sent += int64(n)
 		c.moved = true
 		if direct {
-			if c.writeDirect(x.id, p[:n], last); c.dead {
+			if x.writeDirect(p[:n], last); c.dead {
 				return errGone
 			}
 		} else {
 			c.out = appendData(c.out, x.id, p[:n], last)
 		}
 		p = p[n:]
-		if progress += n; progress >= leastProgress {
-			deadline, progress = unset, 0
-		}
+		w.sent(n)
 	}
 	return nil
 }
@@ -153,11 +150,12 @@ func (x *Exchange) sendData(p []byte, end bool) error {
 func (x *Exchange) maySend(n int) (allowed int, direct bool) {
 	c := x.c
 	n = int(min(int64(n), x.window, c.window))
-	if n >= leastDirect && c.stream.Plain() {
-		if c.writing {
-			return 0, true
-		}
-		return min(n, maxFrames*maxFrame), true
+	direct = n >= leastDirect && c.stream.Plain()
+	switch {
+	case n <= 0 || !x.mayGo(direct):
+		return 0, direct
+	case direct:
+		return min(n, c.turn()), true
 	}
 	return min(n, maxFrame, maxOut-len(c.out)), false
 }
@@ -166,70 +164,20 @@ func (x *Exchange) maySend(n int) (allowed int, direct bool) {
 const leastDirect = maxFrame
 
 // awaitRoom waits while too much waits to be written: heads need no window, and
-// clients that do not read them can ask for many. c.mu is held.
+// clients that do not read them can ask for many. Whoever writes meanwhile ends
+// the connection if the client takes nothing. c.mu is held.
 func (x *Exchange) awaitRoom() error {
 	c := x.c
-	for deadline := unset; ; {
-		if x.reset || c.dead {
-			return errGone
-		}
+	for !x.reset && !c.dead {
 		if len(c.out) < maxOut {
 			return nil
 		}
-		if deadline = x.stallsBy(deadline); deadline != stream.Never && stream.Now() >= deadline {
-			return stream.ErrTimeout
-		}
+		c.tend()
 		c.headsWait++
-		x.waitRoom(deadline)
+		c.room.Wait()
 		c.headsWait--
 	}
-}
-
-// waitRoom waits on c.room. c.mu is held.
-func (x *Exchange) waitRoom(deadline int64) {
-	x.deadline = deadline
-	x.c.tick()
-	x.c.room.Wait()
-	x.deadline = 0
-}
-
-// passOn lets the next stream send what this one leaves of the connection's
-// window and buffer: of those that wait one is woken at a time. c.mu is held.
-func (c *Conn) passOn() {
-	if c.headsWait > 0 && len(c.out) < maxOut {
-		c.room.Broadcast() // the window is nothing to heads; those who wait for it go on waiting
-		return
-	}
-	if c.window > 0 && len(c.out) < maxOut {
-		c.room.Signal()
-	}
-}
-
-// unset is the deadline of a write that has not had to wait.
-const unset int64 = -1
-
-// stallsBy is when a write has waited for too long: deadline, or from now on if
-// that is not set.
-func (x *Exchange) stallsBy(deadline int64) int64 {
-	switch {
-	case deadline != unset:
-		return deadline
-	case x.c.stall <= 0:
-		return stream.Never
-	}
-	return stream.Now() + int64(x.c.stall)
-}
-
-// waitToSend waits for what keeps data from being sent: the stream's window, or
-// the connection's and its buffer. c.mu is held.
-func (x *Exchange) waitToSend(deadline int64) {
-	c := x.c
-	if x.window <= 0 {
-		c.passOn()
-		x.wait(deadline)
-		return
-	}
-	x.waitRoom(deadline)
+	return errGone
 }
 
 // Started reports whether the head of a final response was sent.

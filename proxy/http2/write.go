@@ -15,6 +15,20 @@ import (
 type encoder struct {
 	buf   []byte
 	lower []byte
+	told  bool // the peer, since its last word on the size of tables, that ours is empty
+}
+
+// noTable says that the dynamic table is empty: in the first block, and in that
+// after each of the peer's settings for it (RFC 7541 4.2, RFC 9113 4.3.1).
+const noTable = 0x20
+
+// begin begins a block.
+func (e *encoder) begin() {
+	e.buf = e.buf[:0]
+	if !e.told {
+		e.told = true
+		e.buf = append(e.buf, noTable)
+	}
 }
 
 func (e *encoder) trim() { e.buf, e.lower = trimmed(e.buf), trimmed(e.lower) }
@@ -22,7 +36,7 @@ func (e *encoder) trim() { e.buf, e.lower = trimmed(e.buf), trimmed(e.lower) }
 // block is the field block of a response head, or of trailers with status 0.
 // It is valid until the next call.
 func (e *encoder) block(status int, f *httpmsg.Fields) []byte {
-	e.buf = e.buf[:0]
+	e.begin()
 	if status != 0 {
 		e.write(":status", multiplex.StatusText(status))
 	}
@@ -141,13 +155,10 @@ func (c *Conn) writeOut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queued = false
-	for len(c.out) > 0 && !c.dead && !c.writing {
+	for len(c.out) > 0 && !c.dead && !c.writing && !c.directNext() {
 		c.flush(nil)
 	}
 	c.trim()
-	if c.goneAway {
-		c.room.Broadcast() // somebody waits for the last word to be out
-	}
 }
 
 // flush writes what there is, and behind it some pieces. c.mu is held, but not
@@ -170,6 +181,9 @@ func (c *Conn) flush(pieces [][]byte) {
 	if err != nil {
 		c.kill()
 		c.stream.Cut() // the reader must not wait for one who does not read
+	}
+	if c.goneAway {
+		c.room.Broadcast() // somebody waits for the last word to be out
 	}
 	c.passOn()
 }
@@ -203,13 +217,17 @@ func (v *vector) frames(id uint32, p []byte, end bool) [][]byte {
 	return pieces
 }
 
-// writeDirect writes data of a stream as it is, without a copy in out. Nobody
-// else writes. c.mu is held, but not meanwhile.
-func (c *Conn) writeDirect(id uint32, p []byte, end bool) {
+// writeDirect writes data of the stream as it is, without a copy in out. It is
+// the others' turn then. Nobody else writes. c.mu is held, but not meanwhile.
+func (x *Exchange) writeDirect(p []byte, end bool) {
+	c := x.c
 	if c.vector == nil {
 		c.vector = new(vector)
 	}
-	c.flush(c.vector.frames(id, p, end))
+	if c.line.next == x {
+		c.line.next = nil
+	}
+	c.flush(c.vector.frames(x.id, p, end))
 	clear(c.vector.pieces[:])
 	c.tend() // what came meanwhile
 }

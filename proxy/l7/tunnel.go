@@ -332,7 +332,7 @@ func (c *copier) pass(n int) error {
 // waited reports whether the last write may have taken long.
 func (c *copier) waited() bool {
 	dst, ok := c.dst.(*stream.Conn)
-	return !ok || dst.WasFull()
+	return !ok || !dst.Plain() || dst.WasFull()
 }
 
 // cut ends both directions because one side's connection failed.
