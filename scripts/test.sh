@@ -6,7 +6,7 @@
 #   race   every package under the race detector
 #   plain  every package without it: direct system calls and allocation ceilings exist only there
 #   long   those of test/ that have long suites (GATEHOUSE_LONG), one at a time, because they measure; then the tests of the
-#          Core Rule Set, which are a module of their own
+#          Core Rule Set and the conformance suite of Connect and gRPC, which are modules of their own
 set -eu
 
 failed=''
@@ -40,6 +40,7 @@ for name in "$@"; do
 	long)
 		[ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends
 		section 'core rule set' sh -c 'cd test/crs && go vet . && go test -count=1 -timeout 6m -v .'
+		section 'connect and grpc' sh -c 'cd test/connect && go vet . && go test -count=1 -timeout 8m -v .'
 		;;
 	*)
 		echo "test.sh: no section $name" >&2
