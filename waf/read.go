@@ -69,6 +69,9 @@ func (rd *reader) request(m *httpmsg.Request, c *Client, argumentLimit int, r *v
 			continue
 		}
 		p := variables.Pair{Name: take(len(name)), Value: take(len(value))}
+		if id == httpmsg.TransferEncoding && (c.Proto == "HTTP/2.0" || c.Proto == "HTTP/3.0") {
+			continue // the gateway's own word for a body of unknown length: HTTP/2 and HTTP/3 have no such field
+		}
 		r.Headers = append(r.Headers, p)
 		if id == httpmsg.Cookie {
 			r.Cookies = body.Cookies(p.Value, r.Cookies)

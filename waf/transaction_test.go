@@ -201,6 +201,25 @@ func TestWhatAPolicyDecides(t *testing.T) {
 	}
 }
 
+// A GET over HTTP/2 may end behind its head. The gateway writes the field for
+// bodies of unknown length then, which rule 920171 has for an attack.
+func TestTransferEncodingIsSeenInHTTP1Alone(t *testing.T) {
+	p, _ := newPolicy(t, nil)
+	for proto, want := range map[string]Action{"HTTP/1.1": Block, "HTTP/2.0": Pass, "HTTP/3.0": Pass} {
+		over := client
+		over.Proto = proto
+		tx := p.Begin(over)
+		d := tx.Head(message("GET /orders HTTP/1.1" + browserHead + "\nTransfer-Encoding: chunked"))
+		if d.Action == Hold {
+			d = tx.Body(nil, true)
+		}
+		tx.Done()
+		if d.Action != want {
+			t.Errorf("%s: %+v", proto, d)
+		}
+	}
+}
+
 func TestStreamsAreNotHeld(t *testing.T) {
 	p, _ := newPolicy(t, func(c *config.WAFPolicy) { c.RuleSet.Profile = config.ProfileBalanced })
 	for _, tc := range []struct {

@@ -24,11 +24,6 @@ var knownFailures = map[backendKind][]knownFailure{
 			},
 		},
 		{
-			"a GET over HTTP/2 whose end comes after its head has Transfer-Encoding in what rules see, though no client of HTTP/2 can " +
-				"send it, and rule 920171 of the Core Rule Set takes that for an attack",
-			[]string{"Connect with GET/HTTPVersion:2/**"},
-		},
-		{
 			"a coding that the firewall cannot undo is refused (415) before the server is asked: contentEncoding",
 			[]string{"Connect Unexpected Requests/*/*/unexpected-compression"},
 		},
