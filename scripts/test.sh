@@ -40,7 +40,7 @@ for name in "$@"; do
 	long)
 		[ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends
 		section 'core rule set' sh -c 'cd test/crs && go vet . && go test -count=1 -timeout 6m -v .'
-		section 'connect and grpc' sh -c 'cd test/connect && go vet . && go test -count=1 -timeout 8m -v .'
+		section 'connect and grpc' sh -c 'cd test/connect && go vet . && go test -count=1 -timeout 12m -v .'
 		;;
 	*)
 		echo "test.sh: no section $name" >&2
