@@ -54,6 +54,7 @@ func (x *Exchange) leaveLine() {
 	if c.line.next == x {
 		c.line.next = nil
 		c.passOn()
+		c.tend() // what x would have written with its own
 	}
 }
 
