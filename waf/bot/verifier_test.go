@@ -253,6 +253,9 @@ func TestLookUpsAreBounded(t *testing.T) {
 			if got := c.Classify(googlebot, a); !got.Pending {
 				t.Fatalf("address %d: %+v", i, got)
 			}
+			if i == 3 {
+				synctest.Wait() // the workers have theirs before the queue is full
+			}
 		}
 		synctest.Wait()
 		s.mu.Lock()
