@@ -59,7 +59,7 @@ func TestStreamsTakeTurns(t *testing.T) {
 			for range tt.pieces {
 				c.ask(true, get("/")...)
 			}
-			c.readAt(rate, 4*stall)
+			c.readAt(rate, 4*stall, 24<<20)
 			mu.Lock()
 			defer mu.Unlock()
 			over = true
@@ -76,11 +76,13 @@ func TestStreamsTakeTurns(t *testing.T) {
 	}
 }
 
-// readAt reads so many bytes a second for a while, whatever they are.
-func (c *client) readAt(rate int, long time.Duration) {
+// readAt reads so many bytes a second, whatever they are, for a while, and at
+// least so many in all.
+func (c *client) readAt(rate int, long time.Duration, least int) {
 	buf := make([]byte, 32<<10)
 	got := 0
-	for began := time.Now(); time.Since(began) < long; {
+	c.conn.SetReadDeadline(time.Now().Add(6 * soon))
+	for began := time.Now(); got < least || time.Since(began) < long; {
 		n, err := c.conn.Read(buf)
 		if err != nil {
 			c.t.Fatal(err)
