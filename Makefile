@@ -27,7 +27,7 @@ build: ## build bin/appgw, bin/trafficmgr and bin/l4lb, static binaries
 run: build ## build, start the demo and print what to try
 	bin/appgw demo $(RUNFLAGS)
 
-test: tools-test ## run every test: rules, examples and commands of the documents, units, long suites (about ten minutes)
+test: tools-test ## run every test: rules, examples and commands of the documents, units, long suites (half an hour on two cores)
 	scripts/test.sh check race plain long
 
 test-attack: ## let sqlmap loose on an application behind the firewall (not part of test: up to ten minutes)
