@@ -172,14 +172,30 @@ func readString(t *testing.T, c *Conn) string {
 	return string(buf[:n])
 }
 
-// expectTimeout reads and must see the deadline come, about when it should.
+// expectTimeout reads and must see the deadline come, not before it should.
 func expectTimeout(t *testing.T, c *Conn, after time.Duration) {
 	t.Helper()
 	from := time.Now()
 	n, err := c.Read(make([]byte, 16), in(after))
 	took := time.Since(from)
-	if n != 0 || err != ErrTimeout || took < after || took > after+2*time.Second {
+	if n != 0 || err != ErrTimeout || took < after || took > after+soon {
 		t.Fatalf("read gave %d, %v after %v; want a timeout after %v", n, err, took, after)
+	}
+}
+
+// leaveTimer has c read a byte that is there, whose deadline leaves a timer
+// behind. On a busy machine the timer may come before the byte is read.
+func leaveTimer(t *testing.T, c *Conn, p *peer, after time.Duration) {
+	t.Helper()
+	p.send(t, "a")
+	for {
+		n, err := c.Read(make([]byte, 1), in(after))
+		if n == 1 {
+			return
+		}
+		if err != ErrTimeout {
+			t.Fatalf("read: %v", err)
+		}
 	}
 }
 
@@ -195,9 +211,8 @@ func TestReadEndsAtItsDeadline(t *testing.T) {
 
 func TestATimerThatIsEarlierThanTheDeadlineIsSetAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
-		p.send(t, "a")
-		c.Read(make([]byte, 1), in(30*time.Millisecond)) // leaves its timer behind
-		expectTimeout(t, c, 120*time.Millisecond)        // which comes within this one
+		leaveTimer(t, c, p, 30*time.Millisecond)
+		expectTimeout(t, c, 120*time.Millisecond) // the timer comes within this one
 	})
 }
 
@@ -213,8 +228,7 @@ func TestADeadlineThatIsEarlierThanTheTimerIsKept(t *testing.T) {
 
 func TestNoDeadlineWaitsBeyondAnOldTimer(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
-		p.send(t, "a")
-		c.Read(make([]byte, 1), in(20*time.Millisecond))
+		leaveTimer(t, c, p, 20*time.Millisecond)
 		go func() {
 			time.Sleep(80 * time.Millisecond)
 			io.WriteString(p, "late")
@@ -296,7 +310,7 @@ func TestDataThatComesWithTheEndIsNotLost(t *testing.T) {
 			p.send(t, "last words")
 			p.Conn.(*tls.Conn).CloseWrite()
 		}))
-		settle()
+		arrived(t, c)
 		if got := readString(t, c); got != "last words" {
 			t.Fatalf("read %q", got)
 		}
@@ -459,8 +473,10 @@ func TestAddresses(t *testing.T) {
 
 func TestWallTime(t *testing.T) {
 	for range 2 {
-		if d := time.Since(time.Unix(0, WallAt(Now()))); d < -time.Second || d > time.Second {
-			t.Errorf("off by %v", d)
+		from := time.Now().Add(-time.Second)
+		at := time.Unix(0, WallAt(Now()))
+		if to := time.Now().Add(time.Second); at.Before(from) || at.After(to) {
+			t.Errorf("%v, not between %v and %v", at, from, to)
 		}
 		SyncWall()
 	}

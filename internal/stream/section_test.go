@@ -31,22 +31,34 @@ func next(t *testing.T, c *Conn, l *counting) string {
 	return string(l.buf[:n])
 }
 
+// told is next without the look after stayFor: what the poller does not tell of
+// fails the test, and a stall does not end the section.
+func told(t *testing.T, c *Conn, l *counting) string {
+	t.Helper()
+	n, err := c.ReadNext(l, in(soon), in(soon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(l.buf[:n])
+}
+
 func TestReadNextDoesNotLookBeforeItWaits(t *testing.T) {
 	c, p := plainPair(t)
 	defer c.Close()
 	l := &counting{buf: make([]byte, 64)}
 	later := func() { time.AfterFunc(5*time.Millisecond, func() { p.tcp.Write([]byte("message")) }) }
 	later()
-	next(t, c, l)
+	told(t, c, l)
 	l.attempts = 0
 	const messages = 5
 	for range messages {
 		later()
-		if got := next(t, c, l); got != "message" {
+		if got := told(t, c, l); got != "message" {
 			t.Fatalf("read %q", got)
 		}
 	}
-	if l.attempts != messages {
+	// The first message may be told of late, when the first look found it.
+	if l.attempts < messages || l.attempts > messages+1 {
 		t.Errorf("%d attempts to read %d messages", l.attempts, messages)
 	}
 }
@@ -70,22 +82,18 @@ func TestReadNextMissesNothing(t *testing.T) {
 			l := &counting{buf: make([]byte, 8)}
 			p.send(t, ".")
 			next(t, c, l)
-			began := Now()
 			var want, got bytes.Buffer
 			for _, piece := range w.pieces {
 				want.WriteString(piece)
 				p.send(t, piece)
 				time.Sleep(2 * time.Millisecond)
-				got.WriteString(next(t, c, l))
+				got.WriteString(told(t, c, l))
 			}
 			for got.Len() < want.Len() {
-				got.WriteString(next(t, c, l))
+				got.WriteString(told(t, c, l))
 			}
 			if got.String() != want.String() {
 				t.Errorf("got %q, want %q", got.String(), want.String())
-			}
-			if took := Now() - began; took >= stayFor {
-				t.Errorf("found only by the look after %v", time.Duration(took))
 			}
 		})
 	}
@@ -166,7 +174,7 @@ func TestReadNextFindsTheEndThatCameWithTheBytes(t *testing.T) {
 	if _, err := c.ReadNext(l, began, in(soon)); err != io.EOF {
 		t.Fatalf("got %v", err)
 	}
-	if took := Now() - began; took > 2*stayFor {
+	if took := Now() - began; took > 5*stayFor {
 		t.Errorf("after %v", time.Duration(took))
 	}
 }
@@ -294,7 +302,7 @@ func TestReadNextAllocatesNothing(t *testing.T) {
 	message, into := []byte("message"), make([]byte, 64)
 	if n := testing.AllocsPerRun(500, func() {
 		p.tcp.Write(message)
-		if _, err := c.ReadNext(l, Now(), in(time.Second)); err != nil {
+		if _, err := c.ReadNext(l, Now(), in(soon)); err != nil {
 			t.Fatal(err)
 		}
 		c.Write(message, nil, nil)
@@ -334,7 +342,7 @@ func TestReadNextOverTLS(t *testing.T) {
 	l := &counting{buf: make([]byte, 64)}
 	for i := range 5 {
 		time.AfterFunc(2*time.Millisecond, func() { io.WriteString(p.Conn, "message") })
-		if got := next(t, c, l); got != "message" {
+		if got := told(t, c, l); got != "message" {
 			t.Fatalf("read %q", got)
 		}
 		if c.section == nil {

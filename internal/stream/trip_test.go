@@ -16,13 +16,16 @@ func trip(c *Conn, deadline int64) (sent int64, answer string, err error) {
 	return sent, string(into[:n]), err
 }
 
-// settle waits until what a peer did has arrived.
-func settle() { time.Sleep(20 * time.Millisecond) }
+// arrived waits until what a peer did has arrived.
+func arrived(t *testing.T, c *Conn) {
+	t.Helper()
+	testkit.Eventually(t, soon, "what the peer did to arrive", func() bool { return !c.Silent() })
+}
 
 func TestTripReturnsTheAnswer(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 		}
 		for range 3 {
 			go func() {
@@ -37,8 +40,15 @@ func TestTripReturnsTheAnswer(t *testing.T) {
 	})
 }
 
-// absorbTickets reads the session tickets that a TLS server sends first.
-func absorbTickets(c *Conn) { c.Read(make([]byte, 1), in(20*time.Millisecond)) }
+// absorbTickets reads the tickets that a TLS server sends first: all
+// that came before a byte of the peer's.
+func absorbTickets(t *testing.T, c *Conn, p *peer) {
+	t.Helper()
+	p.send(t, ".")
+	if got := readString(t, c); got != "." {
+		t.Fatalf("read %q", got)
+	}
+}
 
 func TestTripOnAStaleConnectionWritesNothing(t *testing.T) {
 	for _, w := range []struct {
@@ -58,17 +68,14 @@ func TestTripOnAStaleConnectionWritesNothing(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 				if c.TLS() != nil {
-					absorbTickets(c)
+					absorbTickets(t, c, p)
 				}
 				if !c.Silent() {
 					t.Fatal("stale from the start")
 				}
 				w.do(t, p)
-				settle()
+				arrived(t, c)
 				before := c.Written()
-				if c.Silent() {
-					t.Error("Silent did not see it")
-				}
 				sent, answer, err := trip(c, in(soon))
 				if err != ErrStale || sent != 0 || answer != "" || c.Written() != before {
 					t.Errorf("%q, %v with %d bytes sent, %d written", answer, err, sent, c.Written()-before)
@@ -91,7 +98,7 @@ func TestTripOnTLSSeesWhatWasReadTooFar(t *testing.T) {
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			c, p := dialedTLSPair(t)
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 			p.tcp.Write(p.catch(func() {
 				if w.records == 1 {
 					p.send(t, w.first+w.rest)
@@ -117,7 +124,7 @@ func TestTripOnTLSSeesWhatWasReadTooFar(t *testing.T) {
 func TestTripThatTimesOutIsContinuedByRead(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 		}
 		sent, answer, err := trip(c, in(20*time.Millisecond))
 		if err != ErrTimeout || answer != "" || sent < 6 {
@@ -136,7 +143,7 @@ func TestTripThatTimesOutIsContinuedByRead(t *testing.T) {
 func TestTripWithAPastDeadlineStillSends(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 		}
 		if sent, _, err := trip(c, Now()-1); err != ErrTimeout || sent < 6 {
 			t.Fatalf("%v; %d bytes sent", err, sent)
@@ -145,7 +152,7 @@ func TestTripWithAPastDeadlineStillSends(t *testing.T) {
 	})
 	c, p := plainPair(t)
 	p.tcp.CloseWrite()
-	settle()
+	arrived(t, c)
 	if sent, _, err := trip(c, Now()-1); err != ErrStale || sent != 0 {
 		t.Fatalf("%v on a stale connection; %d bytes sent", err, sent)
 	}
@@ -154,7 +161,7 @@ func TestTripWithAPastDeadlineStillSends(t *testing.T) {
 func TestTripWaitsForAFullSocket(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 		}
 		slow(c)
 		c.Stall = 5 * time.Second
@@ -177,7 +184,7 @@ func TestTripWaitsForAFullSocket(t *testing.T) {
 func TestTripThatStallsIsNotTakenForSent(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 		}
 		slow(c)
 		c.Stall = 200 * time.Millisecond
@@ -192,7 +199,7 @@ func TestTripThatStallsIsNotTakenForSent(t *testing.T) {
 func TestTripSeesThePeerLeave(t *testing.T) {
 	onBoth(t, func(t *testing.T, c *Conn, p *peer) {
 		if c.TLS() != nil {
-			absorbTickets(c)
+			absorbTickets(t, c, p)
 		}
 		go func() {
 			p.expect(t, "GET /\n")
@@ -254,7 +261,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	head, into := []byte("GET / HTTP/1.1\r\n\r\n"), make([]byte, 64)
 	go echoRaw(p, len(head), "HTTP/1.1 204 No Content\r\n\r\n")
 	if n := testing.AllocsPerRun(500, func() {
-		if _, _, err := c.Trip(head, nil, nil, into, false, in(time.Second)); err != nil {
+		if _, _, err := c.Trip(head, nil, nil, into, false, in(soon)); err != nil {
 			t.Fatal(err)
 		}
 	}); n > 0 {
@@ -264,7 +271,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	l := &lender{}
 	if n := testing.AllocsPerRun(500, func() {
 		p.tcp.Write(head)
-		if _, err := c.ReadLent(l, in(time.Second)); err != nil {
+		if _, err := c.ReadLent(l, in(soon)); err != nil {
 			t.Fatal(err)
 		}
 		c.Write(head, nil, head)
