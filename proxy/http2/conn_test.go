@@ -30,46 +30,46 @@ func TestPreface(t *testing.T) {
 // Connections end when they are silent: before the first request, between
 // requests, and within a head.
 func TestTimeouts(t *testing.T) {
-	hold := make(chan struct{})
-	l := newLab(t, func(x *Exchange) {
-		if q := x.Request(); string(q.Bytes(q.Target)) == "/long" {
-			<-hold
-		}
-		respond(x, 200, "")
-	}, func(l *lab) {
-		l.options.HeadTimeout, l.options.IdleTimeout = 200*time.Millisecond, 400*time.Millisecond
-	})
-	tests := []struct {
+	const head, idle = time.Second, 400 * time.Millisecond
+	for _, tt := range []struct {
 		name  string
 		begin func(*client)
 		code  http2.ErrCode
+		idle  time.Duration
 		least time.Duration
 	}{
-		{"new", func(*client) {}, http2.ErrCodeNo, 200 * time.Millisecond},
-		{"idle", func(c *client) { c.must(c.ask(true, get("/")...)) }, http2.ErrCodeNo, 400 * time.Millisecond},
+		{"new", func(*client) {}, http2.ErrCodeNo, idle, head},
+		{"idle", func(c *client) { c.must(c.ask(true, get("/")...)) }, http2.ErrCodeNo, idle, idle},
 		{"within a head", func(c *client) {
 			c.alive()
 			c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: c.block(get("/")...)[:2], EndStream: true})
-		}, http2.ErrCodeEnhanceYourCalm, 200 * time.Millisecond},
+		}, http2.ErrCodeEnhanceYourCalm, soon, head}, // a busy machine may not come to the head at once
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t, func(x *Exchange) { respond(x, 200, "") }, func(l *lab) {
+				l.options.HeadTimeout, l.options.IdleTimeout = head, tt.idle
+			})
+			began := time.Now()
+			c := l.dial()
+			tt.begin(c)
+			if code := c.ended(); code != int(tt.code) {
+				t.Errorf("code %d", code)
+			}
+			if d := time.Since(began); d < tt.least || d > 2*soon {
+				t.Errorf("it took %v", d)
+			}
+		})
 	}
-	for _, tt := range tests {
+	t.Run("an answer that takes its time", func(t *testing.T) { // is not idle
+		l := newLab(t, func(x *Exchange) {
+			time.Sleep(head + idle)
+			respond(x, 200, "")
+		}, func(l *lab) { l.options.HeadTimeout, l.options.IdleTimeout = head, idle })
 		c := l.dial()
-		tt.begin(c)
-		began := time.Now()
-		if code := c.ended(); code != int(tt.code) {
-			t.Errorf("%s: code %d", tt.name, code)
+		if a := c.must(c.ask(true, get("/")...)); a.status != "200" {
+			t.Errorf("answer %+v", a)
 		}
-		if d := time.Since(began); d < tt.least-20*time.Millisecond || d > 3*time.Second {
-			t.Errorf("%s: it took %v", tt.name, d)
-		}
-	}
-	// One whose answer takes its time is not idle.
-	c := l.dial()
-	id := c.ask(true, get("/long")...)
-	time.AfterFunc(time.Second, func() { close(hold) })
-	if a := c.must(id); a.status != "200" {
-		t.Errorf("answer %+v", a)
-	}
+	})
 }
 
 // Drain lets what is under way finish, also what is on its way.
@@ -109,7 +109,7 @@ func TestDrain(t *testing.T) {
 }
 
 func TestLeaveWhenIdle(t *testing.T) {
-	l := newLab(t, echo)
+	l := newLab(t, echo, func(l *lab) { l.options.IdleTimeout = time.Hour }) // so that it is no timeout that ends it
 	c := l.dial()
 	c.alive()
 	testkit.Eventually(t, soon, "it to be idle", func() bool {
@@ -117,10 +117,9 @@ func TestLeaveWhenIdle(t *testing.T) {
 		l.each(func(c *Conn) { idle = idle && c.Idle() })
 		return idle
 	})
-	began := time.Now()
 	l.each((*Conn).Leave)
-	if code := c.ended(); code != int(http2.ErrCodeNo) || time.Since(began) > time.Second {
-		t.Errorf("code %d after %v", code, time.Since(began))
+	if code := c.ended(); code != int(http2.ErrCodeNo) {
+		t.Errorf("code %d", code)
 	}
 }
 

@@ -404,8 +404,8 @@ func TestWriteStall(t *testing.T) {
 		result <- respond(x, 200, strings.Repeat("x", 100_000))
 	}, func(l *lab) { l.stall = 600 * time.Millisecond })
 	c := l.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1000})
-	id := c.ask(true, get("/")...)
 	began := time.Now()
+	id := c.ask(true, get("/")...)
 	for i := range 20 { // windows of a byte are no progress
 		c.framer.WriteWindowUpdate(id, 1)
 		time.Sleep(20 * time.Millisecond)

@@ -65,6 +65,9 @@ func newLab(t *testing.T, serve func(x *Exchange), change ...func(*lab)) *lab {
 	return l
 }
 
+// patient makes clients that are done wait for the others.
+func patient(l *lab) { l.options.HeadTimeout, l.options.IdleTimeout = time.Hour, time.Hour }
+
 func (l *lab) accept() {
 	for {
 		nc, err := l.listener.Accept()
@@ -176,7 +179,7 @@ func (l *lab) dialRaw() *client {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(6 * soon))
 	c := &client{t: l.t, conn: nc.(*net.TCPConn), framer: http2.NewFramer(nc, nc), next: 1}
 	c.framer.AllowIllegalWrites = true
 	c.enc = hpack.NewEncoder(&c.buf)

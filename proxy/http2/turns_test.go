@@ -20,15 +20,15 @@ import (
 // keeps it, and none is told that its client has stalled while that reads.
 func TestStreamsTakeTurns(t *testing.T) {
 	const (
-		rate  = 16 << 20 // bytes a second
-		stall = 400 * time.Millisecond
+		rate  = 8 << 20 // bytes a second
+		stall = time.Second
 	)
 	for _, tt := range []struct {
 		name   string
 		pieces []int // of each stream
 	}{
 		{"large pieces", slices.Repeat([]int{128 << 10}, 12)},
-		{"many", slices.Repeat([]int{128 << 10}, 60)},
+		{"many", slices.Repeat([]int{128 << 10}, 96)}, // a round takes longer than a stall
 		{"one of large pieces among small ones", append(slices.Repeat([]int{8 << 10}, 10), 128<<10)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestStreamsTakeTurns(t *testing.T) {
 			for range tt.pieces {
 				c.ask(true, get("/")...)
 			}
-			c.readAt(rate, 4*stall, 24<<20)
+			c.readAt(rate, 4*stall, 32<<20)
 			mu.Lock()
 			defer mu.Unlock()
 			over = true
@@ -122,7 +122,7 @@ func TestLargePiecesAmongTrouble(t *testing.T) {
 		trailers.Reset(nil)
 		trailers.AddString("grpc-status", "0")
 		_ = x.Finish(&trailers)
-	})
+	}, patient)
 	var clients sync.WaitGroup
 	for range 3 {
 		c := l.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(1 + rand.IntN(600<<10))})
