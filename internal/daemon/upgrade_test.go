@@ -42,11 +42,17 @@ func serveForTest(dir string) error {
 	if err != nil {
 		return err
 	}
-	u.Timeout = 20 * time.Second
 	// Each process tells the next its id, after what it was told itself.
 	word := strings.TrimPrefix(string(u.Inheritance())+","+strconv.Itoa(os.Getpid()), ",")
 	u.Word = func() []byte { return []byte(word) }
-	u.Prepare = func() func() { return prepare(u, dir) }
+	u.Prepare = func() func() {
+		// One that hangs is not waited for as long as one that is slow.
+		u.Timeout = 20 * time.Second
+		if failure, _ := os.ReadFile(filepath.Join(dir, "fail")); string(failure) == "hang" {
+			u.Timeout = 3 * time.Second
+		}
+		return prepare(u, dir)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "word"), []byte(word), 0o600); err != nil {
 		return err
 	}
@@ -63,9 +69,6 @@ func serveForTest(dir string) error {
 			// As a binary that has never heard of the handover does.
 			u = &Upgrader{open: map[*socket]struct{}{}}
 		}
-	}
-	if string(failure) == "hasty" {
-		u.Timeout = 3 * time.Second
 	}
 	admin, err := u.Listen(context.Background(), nil, "unix", filepath.Join(dir, "admin"))
 	if err != nil {
@@ -338,6 +341,45 @@ func (s *server) upgrade() {
 	}
 }
 
+// shares counts the sockets that an old process has together with the newest, but for the pair that it may keep.
+func (s *server) shares(old int) int {
+	s.t.Helper()
+	words, err := os.ReadFile(filepath.Join(s.dir, "word"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pair, err := os.ReadFile(filepath.Join(s.dir, "pair."+strconv.Itoa(old)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ours := socketsOf(old)
+	for inode := range strings.FieldsSeq(string(pair)) {
+		delete(ours, "socket:["+inode+"]")
+	}
+	pids := strings.Split(string(words), ",")
+	newest, _ := strconv.Atoi(pids[len(pids)-1])
+	n := 0
+	for socket := range socketsOf(newest) {
+		if ours[socket] {
+			n++
+		}
+	}
+	return n
+}
+
+// socketsOf are the sockets of a process.
+func socketsOf(pid int) map[string]bool {
+	all := make(map[string]bool)
+	dir := fmt.Sprintf("/proc/%d/fd/", pid)
+	fds, _ := os.ReadDir(dir)
+	for _, fd := range fds {
+		if target, err := os.Readlink(dir + fd.Name()); err == nil && strings.HasPrefix(target, "socket:") {
+			all[target] = true
+		}
+	}
+	return all
+}
+
 // ask asks a fresh connection who answers.
 func (s *server) ask(network, address string) int {
 	s.t.Helper()
@@ -446,6 +488,13 @@ func (l *load) kept(network, address string) {
 	}
 }
 
+// await waits until the process that serves has answered, for a while.
+func (l *load) await(s *server) {
+	s.t.Helper()
+	s.await("to answer the load", func() bool { _, seen := l.seen.Load(s.pid); return seen })
+	time.Sleep(50 * time.Millisecond)
+}
+
 func (l *load) stop() {
 	close(l.quit)
 	l.all.Wait()
@@ -456,10 +505,10 @@ func TestNoConnectionIsLostAcrossUpgrades(t *testing.T) {
 	l := startLoad(s)
 	const upgrades = 5
 	for range upgrades {
-		time.Sleep(50 * time.Millisecond)
+		l.await(s)
 		s.upgrade()
 	}
-	time.Sleep(50 * time.Millisecond)
+	l.await(s)
 	l.stop()
 	pids := 0
 	l.seen.Range(func(any, any) bool { pids++; return true })
@@ -496,11 +545,6 @@ func TestFailedUpgradeChangesNothing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := startServer(t)
-			if tt.fail == "hang" {
-				// The old process must be the hasty one.
-				write(t, filepath.Join(s.dir, "fail"), "hasty")
-				s.upgrade()
-			}
 			write(t, filepath.Join(s.dir, "fail"), tt.fail)
 			l := startLoad(s)
 			if err := unix.Kill(s.pid, unix.SIGUSR2); err != nil {
@@ -543,7 +587,7 @@ func TestOldProcessAcceptsNoMoreWhileItDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.await("to be upgraded", func() bool { return strings.Contains(s.logged(), "upgraded: the new process serves") })
-	time.Sleep(50 * time.Millisecond)
+	s.await("to take nothing new", func() bool { return s.shares(old) == 0 })
 	for range 50 {
 		for _, at := range [][2]string{{"tcp", s.tcp}, {"unix", filepath.Join(s.dir, "admin")}} {
 			if s.pid = s.ask(at[0], at[1]); s.pid == old {
