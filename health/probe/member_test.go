@@ -35,7 +35,7 @@ func web(t *testing.T, start func(http.Handler) *httptest.Server) (netip.AddrPor
 		case "/moved":
 			http.Redirect(w, r, "/", http.StatusFound)
 		case "/slow":
-			time.Sleep(300 * time.Millisecond)
+			<-r.Context().Done() // until nobody waits any more
 		}
 	}))
 	t.Cleanup(s.Close)
@@ -45,12 +45,7 @@ func web(t *testing.T, start func(http.Handler) *httptest.Server) (netip.AddrPor
 func TestMembersAreAsked(t *testing.T) {
 	plain, _ := web(t, httptest.NewServer)
 	secure, _ := web(t, httptest.NewTLSServer)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := netip.MustParseAddrPort(l.Addr().String())
-	l.Close()
+	closed := refused(t)
 	for _, tt := range []struct {
 		probe   string
 		target  netip.AddrPort
@@ -71,7 +66,11 @@ func TestMembersAreAsked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		timeout := 10 * time.Second
+		if tt.want == "timeout" {
+			timeout = 200 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		err = c.Check(ctx)
 		cancel()
 		got := ""
