@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"gatehouse/internal/testkit"
 )
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
@@ -54,12 +55,7 @@ func TestClientPassesErrorsOn(t *testing.T) {
 }
 
 func TestClientSaysWhenNothingRuns(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := l.Addr().String()
-	l.Close()
+	free := testkit.RefusingAddr(t)
 	missing := "unix:" + filepath.Join(t.TempDir(), "none.sock")
 	for _, tt := range []struct {
 		address, want string

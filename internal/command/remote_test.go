@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/internal/daemon"
+	"gatehouse/internal/testkit"
 )
 
 // tool is a binary whose default file is in an empty directory.
@@ -95,12 +95,7 @@ func TestReloadAndUpgradePostAndSayWhatWasDone(t *testing.T) {
 }
 
 func TestNobodyThereIsAFailureOfTheWork(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	l.Close()
+	at := testkit.RefusingAddr(t)
 	status, stdout, stderr := run(t, tool(t).NewReload(), "--admin", at)
 	if status != ExitFailed || stdout != "" || !strings.Contains(stderr, at) || strings.Contains(stderr, "--help") {
 		t.Errorf("status %d, %q, %q", status, stdout, stderr)
