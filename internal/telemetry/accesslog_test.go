@@ -24,6 +24,9 @@ import (
 	"gatehouse/config"
 )
 
+// soon is how long a disk may take on a busy machine.
+const soon = 30 * time.Second
+
 func openOutput(t testing.TB, name string) *Output {
 	t.Helper()
 	out, err := OpenOutput(name)
@@ -86,7 +89,7 @@ func (b *lockedBuffer) String() string {
 
 func TestEveryLineIsWrittenOnce(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "access.log")
-	l := NewAccessLog(openOutput(t, name), config.AccessCombined, AccessLogOptions{BufferBytes: 8 << 20})
+	l := NewAccessLog(openOutput(t, name), config.AccessCombined, AccessLogOptions{BufferBytes: 8 << 20, FlushTimeout: soon})
 	stop := running(t, l)
 	const writers, lines = 8, 2000
 	var wg sync.WaitGroup
@@ -235,7 +238,7 @@ func TestComplaintsComeOncePerMinute(t *testing.T) {
 func TestReopenLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "access.log")
-	l := NewAccessLog(openOutput(t, name), config.AccessCombined, AccessLogOptions{Interval: time.Millisecond, BufferBytes: 4 << 20})
+	l := NewAccessLog(openOutput(t, name), config.AccessCombined, AccessLogOptions{Interval: time.Millisecond, BufferBytes: 4 << 20, FlushTimeout: soon})
 	stop := running(t, l)
 	const rotations, lines = 20, 200
 	for i := range rotations {
@@ -272,7 +275,7 @@ func TestReopenThatFailsKeepsTheFile(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l := NewAccessLog(openOutput(t, filepath.Join(dir, "access.log")), config.AccessCombined, AccessLogOptions{})
+	l := NewAccessLog(openOutput(t, filepath.Join(dir, "access.log")), config.AccessCombined, AccessLogOptions{FlushTimeout: soon})
 	stop := running(t, l)
 	if err := os.Rename(dir, dir+".old"); err != nil {
 		t.Fatal(err)
@@ -420,7 +423,7 @@ func TestFormattedLinesAreAppended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := NewAccessLog(out, config.AccessJSON, AccessLogOptions{Name: "waf log", Logger: slog.New(slog.DiscardHandler)})
+	l := NewAccessLog(out, config.AccessJSON, AccessLogOptions{Name: "waf log", FlushTimeout: soon, Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- l.Run(ctx) }()
