@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -82,10 +83,16 @@ func (b *Backend) Handle(h Handler) {
 	b.handler.Store(&h)
 }
 
-// Start listens again after Stop, on the same address.
+// Start listens again after Stop, on the same address. Meanwhile a connection of another process may have got the port,
+// which lies among those that the kernel gives; mostly not for long.
 func (b *Backend) Start() {
 	b.t.Helper()
-	ln, err := net.Listen("tcp", b.Addr)
+	var ln net.Listener
+	var err error
+	holds(patience, func() bool {
+		ln, err = net.Listen("tcp", b.Addr)
+		return !errors.Is(err, syscall.EADDRINUSE)
+	})
 	if err != nil {
 		b.t.Fatalf("testkit: backend: %v", err)
 	}
