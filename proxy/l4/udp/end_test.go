@@ -241,6 +241,25 @@ func TestOverflowIsCounted(t *testing.T) {
 	}
 }
 
+// A door of any port does not get one that another shares: each would have a
+// part of the other's datagrams.
+func TestAnyPortIsNobodyElses(t *testing.T) {
+	testkit.NoLeak(t)
+	const doors = 1200 // of 28 000 ports
+	taken := map[netip.AddrPort]bool{}
+	for range doors {
+		conns, err := Listen(t.Context(), netip.MustParseAddrPort("127.0.0.71:0"), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conns[0].Close()
+		taken[conns[0].LocalAddr().(*net.UDPAddr).AddrPort()] = true
+	}
+	if len(taken) != doors {
+		t.Errorf("%d doors have %d ports", doors, len(taken))
+	}
+}
+
 func TestDoorsThatCannotBe(t *testing.T) {
 	testkit.NoLeak(t)
 	state := l4.NewState()

@@ -17,16 +17,11 @@ const buffer = 4 << 20
 
 // Listen opens n sockets for a door; further ones of this user can be bound to
 // the same address. The kernel spreads clients over them. [::] is every
-// address of both families.
+// address of both families. With port 0 they agree on one that nobody has.
 func Listen(ctx context.Context, at netip.AddrPort, n int) ([]net.PacketConn, error) {
-	lc := net.ListenConfig{Control: Share}
-	network := "udp"
-	if at.Addr().Is4() {
-		network = "udp4"
-	}
 	var list []net.PacketConn
 	for range n {
-		c, err := lc.ListenPacket(ctx, network, at.String())
+		c, err := listen(ctx, at)
 		if err != nil {
 			for _, c := range list {
 				c.Close()
@@ -37,6 +32,33 @@ func Listen(ctx context.Context, at netip.AddrPort, n int) ([]net.PacketConn, er
 		at = netip.AddrPortFrom(at.Addr(), c.LocalAddr().(*net.UDPAddr).AddrPort().Port())
 	}
 	return list, nil
+}
+
+// listen opens one. To a socket that shares, the kernel may give as any port
+// one that others of this user have and share: where it is to choose, the socket
+// shares its port only once it has it.
+func listen(ctx context.Context, at netip.AddrPort) (net.PacketConn, error) {
+	network := "udp"
+	if at.Addr().Is4() {
+		network = "udp4"
+	}
+	lc := net.ListenConfig{Control: Share}
+	if at.Port() == 0 {
+		lc.Control = nil
+	}
+	c, err := lc.ListenPacket(ctx, network, at.String())
+	if err != nil || at.Port() != 0 {
+		return c, err
+	}
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err == nil {
+		err = Share("", "", raw)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Share is the Control of a net.ListenConfig for sockets that share an
