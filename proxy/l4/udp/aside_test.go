@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // A rule that is removed and comes back gets all datagrams, while the sockets
@@ -19,7 +17,7 @@ func TestSocketsThatDrainTakeNothingFromOthers(t *testing.T) {
 				return nil
 			})
 			quick := newMember(t, "127.0.0.1:0", nil)
-			l := newLab(t, setup{at: at, members: []netip.AddrPort{slow.addr()}})
+			l := newLab(t, setup{at: at, members: []netip.AddrPort{slow.addr()}, held: true})
 			door := netip.AddrPortFrom(netip.MustParseAddr(to), l.bound.Port())
 			old := newClient(t, door)
 			old.send("x")
@@ -29,14 +27,7 @@ func TestSocketsThatDrainTakeNothingFromOthers(t *testing.T) {
 				l.server.Drain(t.Context())
 				close(drained)
 			}()
-			l.eventually("the sockets to step aside", func() bool {
-				for _, f := range l.server.fronts {
-					if _, err := unix.Getpeername(f.fd); err != nil {
-						return false
-					}
-				}
-				return true
-			})
+			l.eventually("the sockets to step aside", l.aside)
 			conns, err := Listen(context.Background(), l.bound, 2)
 			if err != nil {
 				t.Fatal(err)
@@ -61,6 +52,7 @@ func TestSocketsThatDrainTakeNothingFromOthers(t *testing.T) {
 			if got := old.receive(); got != "late" {
 				t.Errorf("the old client got %q", got)
 			}
+			l.clock.pass(quiet)
 			<-drained
 		})
 	}

@@ -258,6 +258,7 @@ func TestAPortOfAnotherProgramIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.eventually("it is refused", func() bool { return l.refused(l4.RefusedPort) == 1 })
+	l.rounds() // it is told before it is counted
 	if n := l.balancer.Rules[0].Life.Flows.Load(); n != 0 || l.server.Stats().Refused != 1 {
 		t.Errorf("%d flows, %d refused", n, l.server.Stats().Refused)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type lab struct {
 	balancer *l4.Balancer
 	bound    netip.AddrPort
 	log      *journal
+	clock    *clock // that of the setup, if it is held
 }
 
 // setup is what a lab is to be.
@@ -38,6 +40,7 @@ type setup struct {
 	rule    string // more of the rule
 	limits  string // more of the configuration
 	most    int    // Options.Descriptors
+	held    bool   // time passes only when the test says so
 	members []netip.AddrPort
 }
 
@@ -59,7 +62,13 @@ func newLab(t testing.TB, s setup) *lab {
 	}
 	l := &lab{t: t, state: l4.NewState(), log: &journal{}, bound: conns[0].LocalAddr().(*net.UDPAddr).AddrPort()}
 	l.state.Flows.Log = l.log
-	l.engine, err = NewEngine(&l.state.Flows, Options{Loops: s.loops, Plain: s.plain, NoRing: s.plain, Descriptors: s.most})
+	o := Options{Loops: s.loops, Plain: s.plain, NoRing: s.plain, Descriptors: s.most}
+	if s.held {
+		l.clock = &clock{}
+		l.clock.pass(time.Second)
+		o.Now = l.clock.Load
+	}
+	l.engine, err = NewEngine(&l.state.Flows, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +91,19 @@ func newLab(t testing.TB, s setup) *lab {
 		}
 	})
 	return l
+}
+
+// clock is one that stands still between the steps of a test, so that nothing
+// is late because the machine is.
+type clock struct{ atomic.Int64 }
+
+func (c *clock) pass(d time.Duration) { c.Add(int64(d)) }
+
+// rounds waits until each loop has ended the round that it was in.
+func (l *lab) rounds() {
+	for _, lp := range l.engine.loops {
+		lp.call(func() {})
+	}
 }
 
 // door is the one that the lab has.

@@ -3,6 +3,7 @@ package udp
 import (
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,12 +25,16 @@ func TestBusyLoopLetsOthersRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(ready)
-	began := time.Now()
-	for range 200 {
+	// Of most turns, as the machine may have something else to do in some.
+	turns := make([]time.Duration, 200)
+	for i := range turns {
+		began := time.Now()
 		runtime.Gosched()
+		turns[i] = time.Since(began)
 	}
-	if d := time.Since(began); d > time.Second {
-		t.Errorf("200 turns took %v", d)
+	slices.Sort(turns)
+	if d := turns[len(turns)/2]; d > 5*time.Millisecond {
+		t.Errorf("a turn takes %v; the runtime alone would give one after 10 ms", d)
 	}
 }
 

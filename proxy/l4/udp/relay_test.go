@@ -273,21 +273,28 @@ func TestFlowMovesWhenItsMemberIsDrained(t *testing.T) {
 
 func TestIdleFlowsEnd(t *testing.T) {
 	m := newMember(t, "127.0.0.1:0", nil)
-	l := newLab(t, setup{rule: ", idleTimeout: 1s", members: []netip.AddrPort{m.addr()}})
+	l := newLab(t, setup{rule: ", idleTimeout: 1s", members: []netip.AddrPort{m.addr()}, held: true})
 	idle, busy := newClient(t, l.bound), newClient(t, l.bound)
 	idle.ask("x")
-	began := time.Now()
-	busy.ask("x")
-	for time.Since(began) < 5*time.Second && l.log.count(l4.EndIdle) == 0 {
+	for range 9 {
 		busy.ask("y")
-		time.Sleep(20 * time.Millisecond)
+		l.clock.pass(tick)
 	}
-	if took := time.Since(began); took < 900*time.Millisecond || took > 2*time.Second {
-		t.Errorf("the idle flow ended after %v, want 1 s", took)
+	busy.ask("y")
+	time.Sleep(2 * tick) // they are looked at
+	if n := l.log.count(l4.EndIdle); n != 0 {
+		t.Errorf("%d flows ended after 0.9 s, want 1 s", n)
+	}
+	l.clock.pass(2 * tick)
+	l.eventually("the idle one to end", func() bool { return l.log.count(l4.EndIdle) > 0 })
+	l.rounds()
+	if n := l.log.count(l4.EndIdle); n != 1 {
+		t.Errorf("%d flows ended, want the idle one", n)
 	}
 	if got, want := l.log.last.Client, idle.LocalAddr().(*net.UDPAddr).AddrPort(); got != want {
 		t.Errorf("the flow of %v ended, want %v", got, want)
 	}
+	l.clock.pass(time.Second)
 	l.eventually("the other one to end", func() bool { return l.log.count(l4.EndIdle) == 2 })
 	if idle.ask("z") != "z" {
 		t.Error("no new flow after the old one")
@@ -301,19 +308,25 @@ func TestFlowsOfOneDirectionAreNotIdle(t *testing.T) {
 		peers <- from
 		return nil
 	})
-	l := newLab(t, setup{rule: ", idleTimeout: 1s", members: []netip.AddrPort{m.addr()}})
-	talks, listens := newClient(t, l.bound), newClient(t, l.bound)
+	// One loop, so that who says nothing is looked at with the others.
+	l := newLab(t, setup{loops: 1, rule: ", idleTimeout: 1s", members: []netip.AddrPort{m.addr()}, held: true})
+	talks, listens, silent := newClient(t, l.bound), newClient(t, l.bound), newClient(t, l.bound)
+	silent.send("x")
+	<-peers
 	listens.send("x")
 	to := <-peers
 	for range 18 {
 		talks.send("x")
+		<-peers
 		if _, err := m.WriteToUDPAddrPort([]byte("y"), to); err != nil {
 			t.Fatal(err)
 		}
 		listens.receive()
-		time.Sleep(100 * time.Millisecond)
+		l.clock.pass(tick)
 	}
-	if n := l.log.number(); n != 2 || l.log.count(l4.EndIdle) != 0 {
+	l.eventually("the silent one to end", func() bool { return l.log.count(l4.EndIdle) > 0 })
+	l.rounds()
+	if n := l.log.number(); n != 3 || l.log.count(l4.EndIdle) != 1 {
 		t.Errorf("%d flows began, %d ended", n, l.log.count(l4.EndIdle))
 	}
 }
@@ -398,8 +411,10 @@ func TestFlowsMoveAtTheLimit(t *testing.T) {
 
 // A member whose port is closed costs datagrams, not the flow.
 func TestClosedPortOfAMember(t *testing.T) {
-	m := named(t, "a")
-	at := m.addr()
+	// No port that somebody else may be given while the member is gone.
+	at := netip.MustParseAddrPort(testkit.FreeAddr(t))
+	at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.72"), at.Port())
+	m := newMember(t, at.String(), nil)
 	l := newLab(t, setup{members: []netip.AddrPort{at}})
 	c := newClient(t, l.bound)
 	c.ask("1")
@@ -427,7 +442,7 @@ func TestThousandsOfFlowsLeaveNothing(t *testing.T) {
 	}
 	const flows, sockets = 10_000, 10 // each socket has its flows with many addresses
 	m := newMember(t, "127.0.0.1:0", nil)
-	l := newLab(t, setup{at: "0.0.0.0:0", rule: ", idleTimeout: 2s", members: []netip.AddrPort{m.addr()}})
+	l := newLab(t, setup{at: "0.0.0.0:0", rule: ", idleTimeout: 2s", members: []netip.AddrPort{m.addr()}, held: true})
 	before := testkit.Count(t)
 	for range sockets {
 		c, err := net.ListenUDP("udp4", nil)
@@ -454,6 +469,7 @@ func TestThousandsOfFlowsLeaveNothing(t *testing.T) {
 	if n := l.log.number(); n != flows {
 		t.Errorf("%d flows began, want %d", n, flows)
 	}
+	l.clock.pass(3 * time.Second)
 	l.eventually("all to end", func() bool { return l.server.Stats().Flows == 0 })
 	before.Settle(t, 5*time.Second)
 	for _, lp := range l.engine.loops {
