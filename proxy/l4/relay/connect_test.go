@@ -25,7 +25,7 @@ func (l *lab) failures(addr string) uint64 {
 }
 
 func TestNextMemberWhenOneRefuses(t *testing.T) {
-	dead := closedPort(t)
+	dead := testkit.RefusingAddr(t)
 	m := newMember(t, echo)
 	l := newLab(t, options{}, dead, m.addr)
 	for range 20 {
@@ -81,7 +81,7 @@ func TestNextMemberWhenOneIsSilent(t *testing.T) {
 		say(t, c, "x")
 		hear(t, c, "x")
 		c.Close()
-		if d := time.Since(began); d > 2*time.Second {
+		if d := time.Since(began); d > 4*time.Second { // of the 5 s that a member has by default
 			t.Fatalf("it took %v", d)
 		}
 	}
@@ -97,7 +97,7 @@ func TestNobodyCanBeReached(t *testing.T) {
 		member   func() string
 		want     l4.Refusal
 	}{
-		{"closed", "", func() string { return closedPort(t) }, l4.RefusedConnect},
+		{"closed", "", func() string { return testkit.RefusingAddr(t) }, l4.RefusedConnect},
 		{"silent", "", func() string { return deaf(t) }, l4.RefusedConnect},
 		{"another family", ", transparent: true", func() string { return "[::1]:9" }, l4.RefusedConnect},
 	} {
@@ -108,6 +108,7 @@ func TestNobodyCanBeReached(t *testing.T) {
 			if why := l.refusal(); why != tt.want {
 				t.Errorf("refused: %v", why)
 			}
+			l.loops.each(func(int, *loop) {}) // it is told before it has ended
 			if n := l.failures(addr); n != 1 {
 				t.Errorf("%d attempts failed", n)
 			}
@@ -141,14 +142,16 @@ func TestLimits(t *testing.T) {
 	} {
 		m := newMember(t, echo)
 		l := newLab(t, options{settings: tt.settings}, m.addr)
-		var open []net.Conn
-		for range 2 {
-			c := l.dial()
+		// All are let in, or not, at one moment, whenever they come.
+		release := l.hold()
+		open := []net.Conn{l.dial(), l.dial()}
+		late := l.dial()
+		release()
+		for _, c := range open {
 			say(t, c, "x")
 			hear(t, c, "x")
-			open = append(open, c)
 		}
-		l.hearRefused()
+		hearReset(t, late)
 		if why := l.refusal(); why != tt.want {
 			t.Errorf("%s: refused: %v", tt.settings, why)
 		}

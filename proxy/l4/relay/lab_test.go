@@ -232,15 +232,33 @@ func echo(c *net.TCPConn) {
 	_ = c.CloseWrite()
 }
 
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+// hold has the first loop do nothing until it is released.
+func (l *lab) hold() (release func()) {
+	hold, held := make(chan bool), make(chan bool)
+	l.loops.loops[0].post(func() { close(held); <-hold })
+	<-held
+	return func() { close(hold) }
+}
+
+// age makes the flows as old as if nothing had happened for some time more, and
+// has the loops look at them.
+func (l *lab) age(d time.Duration) {
+	l.loops.each(func(_ int, lp *loop) {
+		for _, s := range lp.slots {
+			if s.c != nil {
+				s.c.active -= int64(d)
+				s.c.looked -= int64(d)
+			}
+		}
+		lp.sweep()
+	})
+}
+
+// over is how many flows have ended.
+func (l *lab) over() int {
+	l.log.mu.Lock()
+	defer l.log.mu.Unlock()
+	return len(l.log.ends)
 }
 
 func say(t *testing.T, c net.Conn, text string) {

@@ -235,10 +235,14 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	restore := exhaust(t)
 	at := sockaddrOf(netip.MustParseAddrPort(l.addr))
+	release := l.hold() // all are turned away at one moment, of which it tells once
 	for _, fd := range clients {
 		if err := unix.Connect(fd, at); err != nil {
 			t.Error(err)
 		}
+	}
+	release()
+	for _, fd := range clients {
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
 		if _, err := unix.Read(fd, make([]byte, 1)); err != unix.ECONNRESET {
 			t.Errorf("read: %v", err)
@@ -343,7 +347,7 @@ func TestNothingLeaks(t *testing.T) {
 			echo(c)
 		}
 	})
-	l := newLab(t, options{loops: 2}, m.addr, closedPort(t))
+	l := newLab(t, options{loops: 2}, m.addr, testkit.RefusingAddr(t))
 	before := testkit.Count(t)
 	var wait sync.WaitGroup
 	for range 20 {
