@@ -282,7 +282,7 @@ func (b *balancer) waitLog(texts ...string) string {
 	testkit.Eventually(b.t, soon, fmt.Sprintf("a line of output with %q", texts), func() bool {
 		text := b.log()
 		for line := range strings.Lines(text[b.seen:]) {
-			if containsAll(line, texts) {
+			if strings.HasSuffix(line, "\n") && containsAll(line, texts) { // one that is written to its end
 				found = line
 				b.seen = len(text)
 				return true

@@ -48,7 +48,7 @@ func dnsServer(t *testing.T, name, ip string, port int) (stop func()) {
 func whoAnswers(address string) (string, error) {
 	q := new(dns.Msg)
 	q.SetQuestion("who.test.", dns.TypeTXT)
-	r, _, err := (&dns.Client{Timeout: 2 * time.Second}).Exchange(q, address)
+	r, _, err := (&dns.Client{Timeout: soon}).Exchange(q, address)
 	if err != nil {
 		return "", err
 	}

@@ -136,7 +136,7 @@ var gone = map[string]struct{ away, back func(*member) }{
 // The datagrams of a client go to another member when its own has gone, in the
 // time that the probe takes to find out, and stay there when it is back.
 func TestHostsUDPMoves(t *testing.T) {
-	const found = 2*500*time.Millisecond + 300*time.Millisecond // by the probe of probed
+	const found = time.Second + 2*900*time.Millisecond // by the probe of probed
 	for name, gone := range gone {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,10 +149,10 @@ func TestHostsUDPMoves(t *testing.T) {
 			gone.away(a)
 			began := time.Now()
 			testkit.Eventually(t, soon, "the datagrams to move", func() bool {
-				who, err := u.ask(50 * time.Millisecond)
+				who, err := u.ask(200 * time.Millisecond)
 				return err == nil && who == "b"
 			})
-			if took := time.Since(began); took > found+2*time.Second {
+			if took := time.Since(began); took > found+10*time.Second {
 				t.Errorf("the datagrams moved after %v, want %v", took, found)
 			}
 			stays := func() {
@@ -222,10 +222,10 @@ func TestHostsIdleTimeout(t *testing.T) {
 		t.Run("tcpReset "+reset, func(t *testing.T) {
 			t.Parallel()
 			h := newHosts(t, 2, 1)
-			h.start(strings.Replace(h.fill(ordinary), "connectTimeout: 1s", "idleTimeout: 1s, tcpReset: "+reset, 1))
+			h.start(strings.Replace(h.fill(ordinary), "connectTimeout: 1s", "idleTimeout: 3s, tcpReset: "+reset, 1))
 			busy := h.clients[1].open(h.door())
 			s := h.clients[0].open(h.door())
-			const timeout = time.Second - 10*time.Millisecond // the balancer's clock ticks
+			const timeout = 3*time.Second - 10*time.Millisecond // the balancer's clock ticks
 			began := time.Now()
 			if err := s.echo("hello"); err != nil {
 				t.Fatal(err)
@@ -235,7 +235,7 @@ func TestHostsIdleTimeout(t *testing.T) {
 			for got := ""; got == ""; {
 				select {
 				case got = <-how:
-					if took := time.Since(began); got != want || took < timeout || took > timeout+3*time.Second {
+					if took := time.Since(began); got != want || took < timeout || took > timeout+10*time.Second {
 						t.Errorf("the client sees %s after %v, want %s", got, took, want)
 					}
 				case <-time.After(100 * time.Millisecond):
@@ -323,7 +323,7 @@ func memberCutOff(t *testing.T, away, back func(*member)) {
 	h := newHosts(t, 1, 3)
 	client, c := h.clients[0], h.members[2]
 	c.openToBlackholes()
-	b := h.start(strings.Replace(h.fill(probed), "interval: 500ms, timeout: 300ms", "interval: 1s, timeout: 900ms", 1))
+	b := h.start(h.fill(probed))
 	b.settled()
 	client.openTo(h.door(), "c").Close()
 	before := b.quiet()
@@ -396,7 +396,7 @@ func wantElsewhere(t *testing.T, client *visitor, door string) {
 	for range many {
 		longest = max(longest, <-took)
 	}
-	if longest < 250*time.Millisecond || longest > 300*time.Millisecond+2*time.Second {
+	if longest < 250*time.Millisecond || longest > 4*time.Second { // of the 5 s that it may take by default
 		t.Errorf("the longest of %d connections took %v, want connectTimeout", many, longest)
 	}
 }

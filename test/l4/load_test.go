@@ -87,7 +87,7 @@ func (l *load) come(ctx context.Context, address string) {
 // talk asks with datagrams from one port.
 func (l *load) talk(ctx context.Context, u *talk) {
 	for ctx.Err() == nil {
-		who, err := u.ask(3 * time.Second)
+		who, err := u.ask(soon)
 		l.mu.Lock()
 		if err != nil {
 			l.silent++

@@ -252,12 +252,14 @@ func (l *lab) fill(text string) string {
 	return strings.NewReplacer("FRONT", l.front, "PORT", fmt.Sprint(l.port), "HEALTH", fmt.Sprint(l.health), "MEMBERS", l.list(l.members...)).Replace(text)
 }
 
-// ordinary is a pool behind a port of TCP and the same of UDP.
+// ordinary is a pool behind a port of TCP and the same of UDP. What a member
+// refuses its probe counts at once; that an answer is late does not, as a busy
+// machine may be why.
 const ordinary = `
 shutdown: {drain: 5s}
 frontends: [{name: front, address: FRONT}]
 backendPools: [{name: pool, drain: 1s, members: [MEMBERS]}]
-probes: [{name: health, protocol: http, port: HEALTH, interval: 500ms, damping: false}]
+probes: [{name: health, protocol: http, port: HEALTH, interval: 500ms, threshold: 5, damping: false}]
 rules:
   - {name: stream, frontend: front, protocol: tcp, frontendPort: PORT, backendPool: pool, probe: health, connectTimeout: 1s}
   - {name: datagram, frontend: front, protocol: udp, frontendPort: PORT, backendPool: pool, probe: health}

@@ -179,7 +179,7 @@ securityGroups: [{name: edge, attach: [front], rules: [{name: all, priority: 100
 			if _, err := c.Write(hello); err != nil {
 				t.Fatal(err)
 			}
-			if got := newStream(c).end(5 * time.Second); got != "reset" {
+			if got := newStream(c).end(soon); got != "reset" {
 				t.Errorf("the connection: %s, want reset", got)
 			}
 		})
@@ -232,11 +232,12 @@ func TestEachRemovedMemberHasItsTime(t *testing.T) {
 	text := strings.Replace(l.fill(ordinary), "drain: 1s", "drain: 3s", 1)
 	b := start(t, text)
 	first, second := openTo(t, l.door(), "a"), openTo(t, l.door(), "b")
-	b.configure(strings.Replace(text, l.list(l.members...), l.list(l.members[1:]...), 1))
+	// Their time begins somewhere within the reload.
 	removed := time.Now()
+	b.configure(strings.Replace(text, l.list(l.members...), l.list(l.members[1:]...), 1))
 	time.Sleep(2 * time.Second)
-	b.configure(strings.Replace(text, l.list(l.members...), l.list(l.members[2]), 1))
 	again := time.Now()
+	b.configure(strings.Replace(text, l.list(l.members...), l.list(l.members[2]), 1))
 	for _, tt := range []struct {
 		*stream
 		since time.Time

@@ -148,9 +148,7 @@ rules:
 			t.Errorf("%s at port %d: %s, want %s", tt.name, tt.port, got, tt.want)
 		}
 	}
-	if n := b.metric(`gatehouse_l4_refused_total{reason="sni",rule="strict"}`); n != 2 {
-		t.Errorf("%v refused for their name", n)
-	}
+	b.wantRefused("strict", "sni", 2)
 }
 
 // A range of ports leads to one member each, whatever the probes say, and a
@@ -236,7 +234,7 @@ func TestIdleTimeout(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ln.Close()
-			b := start(t, strings.Replace(l.fill(ordinary), "connectTimeout: 1s", "idleTimeout: 1s, tcpReset: "+reset, 1))
+			b := start(t, strings.Replace(l.fill(ordinary), "connectTimeout: 1s", "idleTimeout: 3s, tcpReset: "+reset, 1))
 			c, err := net.Dial("tcp", l.door())
 			if err != nil {
 				t.Fatal(err)
@@ -249,8 +247,8 @@ func TestIdleTimeout(t *testing.T) {
 			}
 			member := newStream(c)
 			defer member.Close()
-			for range 6 { // with traffic it is not idle
-				time.Sleep(300 * time.Millisecond)
+			for range 5 { // with traffic it is not idle
+				time.Sleep(800 * time.Millisecond)
 				if _, err := fmt.Fprintln(client, "x"); err != nil {
 					t.Fatal(err)
 				}
