@@ -325,7 +325,7 @@ func TestBackendsFailOnDemand(t *testing.T) {
 func TestAWholeRun(t *testing.T) {
 	out := t.TempDir()
 	t.Chdir(out)
-	args := []string{"-only", "weighted,ecs,signed", "-rounds", "2", "-duration", "100ms", "-warmup", "50ms", "-out", "R.md", "-json", "r.json", "-tmp", t.TempDir()}
+	args := []string{"-only", "weighted,ecs,signed", "-rounds", "2", "-duration", "500ms", "-warmup", "50ms", "-out", "R.md", "-json", "r.json", "-tmp", t.TempDir()}
 	if _, err := servers.Find("knot"); err != nil {
 		t.Skip(err)
 	}

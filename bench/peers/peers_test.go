@@ -271,7 +271,7 @@ func tryPeer(t *testing.T, system string, s Setup) {
 		t.Fatal(err)
 	}
 	defer p.Stop()
-	o := load.Options{Addr: s.HTTP, Path: "/10k", Host: SingleHost, Length: 10 << 10, Conns: 4, Duration: 300 * time.Millisecond}
+	o := load.Options{Addr: s.HTTP, Path: "/10k", Host: SingleHost, Length: 10 << 10, Conns: 4, Duration: 300 * time.Millisecond, AtLeast: 5}
 	if !s.Single {
 		o.Host, o.Hosts = HostPattern, len(s.HostNames)
 	}

@@ -83,7 +83,7 @@ func options(t *testing.T, a *answerer) Options {
 	}
 	return Options{
 		Addr: serve(t, a), Queries: path, Sockets: 2, Window: 4, Warmup: 50 * time.Millisecond, Duration: 200 * time.Millisecond,
-		Timeout: 100 * time.Millisecond, PIDs: []int{os.Getpid()},
+		Timeout: 10 * time.Second, PIDs: []int{os.Getpid()},
 	}
 }
 
@@ -91,10 +91,7 @@ func TestAnswersAreCounted(t *testing.T) {
 	for _, tcp := range []bool{false, true} {
 		o := options(t, new(answerer))
 		o.TCP = tcp
-		r, err := Run(context.Background(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := enough(t, o)
 		misses, sum := r.Rcodes["NXDOMAIN"], r.Rcodes["NXDOMAIN"]+r.Rcodes["NOERROR"]
 		if r.Answered < 100 || r.Lost+r.Stray > 0 || sum != r.Answered || r.CPU <= 0 || r.P50 <= 0 || r.P99 < r.P50 || r.LoadCPU <= 0 {
 			t.Errorf("tcp %v: %+v", tcp, r)
@@ -106,10 +103,27 @@ func TestAnswersAreCounted(t *testing.T) {
 	}
 }
 
+// enough is a run with so many answers that the ends of its time do not matter;
+// while the machine has something else to do there are fewer.
+func enough(t *testing.T, o Options) (r *Result) {
+	t.Helper()
+	for range 10 {
+		var err error
+		if r, err = Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		if r.Answered >= 100 {
+			break
+		}
+	}
+	return r
+}
+
 func near(got, want uint64) bool { return max(got, want)-min(got, want) <= 8+want/10 }
 
 func TestWhatIsLostAndWhatComesTwiceIsCounted(t *testing.T) {
 	o := options(t, &answerer{lossy: true})
+	o.Timeout = 100 * time.Millisecond
 	r, err := Run(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)

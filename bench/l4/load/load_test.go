@@ -4,6 +4,7 @@ package load
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -99,8 +100,8 @@ func TestLostDatagramsAreCounted(t *testing.T) {
 	}
 	// The same over a longer time: who loses begins anew.
 	d := datagrams(answerer(t, func(int, []byte) []byte { return nil }), Datagrams{Clients: 4})
-	d.Duration = lost + lost/2
-	if r, err = d.Run(); err != nil || r.Lost != 8 || r.Sent != 4 {
+	d.Duration = 2*lost + lost/2
+	if r, err = d.Run(); err != nil || r.Sent == 0 || r.Sent%4 != 0 || r.Lost != 4+r.Sent {
 		t.Errorf("%v, %+v", err, r)
 	}
 }
@@ -136,7 +137,13 @@ func TestStreamsArrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{1, 8} {
-		r, err := Streams{To: s.Addr(), Streams: n, Duration: 200 * time.Millisecond, PIDs: []int{os.Getpid()}}.Run()
+		load := Streams{To: s.Addr(), Streams: n, Duration: 200 * time.Millisecond, PIDs: []int{os.Getpid()}}
+		r, err := load.Run()
+		for range 10 { // for as long as the machine has something else to do
+			if errors.Is(err, errNothing) {
+				r, err = load.Run()
+			}
+		}
 		if err != nil || r.Bytes < ackEvery || r.Seconds < 0.2 || r.CPU <= 0 || r.LoadCPU <= 0 {
 			t.Errorf("%d streams: %v, %+v", n, err, r)
 		}

@@ -41,6 +41,9 @@ const (
 	ackEvery = 1 << 20
 )
 
+// errNothing is of a load that was too short, or too slow.
+var errNothing = errors.New("nothing arrived")
+
 // Run makes the load. A stream that breaks is an error.
 func (s Streams) Run() (Streamed, error) {
 	if s.Streams < 1 || s.Streams > 1000 || s.Duration <= 0 || s.Warmup < 0 {
@@ -83,7 +86,7 @@ func (g *streams) measure(s Streams) (Streamed, error) {
 	}
 	r := Streamed{Bytes: g.arrived.Load() - before, Seconds: used.wall.Seconds()}
 	if r.Bytes == 0 {
-		return r, errors.New("nothing arrived")
+		return r, errNothing
 	}
 	r.CPU, r.LoadCPU = used.per(r.Bytes) // microseconds for a byte
 	r.CPU, r.LoadCPU = r.CPU*1e6, r.LoadCPU*1e6
