@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	soon = 5 * time.Second
+	soon = 20 * time.Second
 	ha4  = "127.0.0.77"
 	ha6  = "2001:db8:f::77"
 )
