@@ -48,12 +48,12 @@ func TestAShorterIdleTimeEndsHandshakes(t *testing.T) {
 	cert := testkit.NewCA(t).Server("dns.example").TLS
 	s := start(t, "127.0.0.1:0", Config{NewResponder: always(echo), Transports: []Transport{TLS}, Limits: hour,
 		TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	began := time.Now() // before the time of the handshake
 	c := dial(t, "tcp", s.Addr(TLS))
 	counts(t, s, "it", func(st Stats) bool { return st.TLS.Accepted == 1 })
-	began := time.Now()
 	s.SetLimits(config.DNSLimits{TCPIdle: 50 * time.Millisecond})
 	wantEnd(t, c)
-	if d := time.Since(began); d > handshakeTime/2 {
+	if d := time.Since(began); d >= handshakeTime {
 		t.Errorf("it took %v", d)
 	}
 }
@@ -107,7 +107,7 @@ func TestLimitsChangeWhileConnectionsComeAndGo(t *testing.T) {
 	<-done
 	began := time.Now()
 	stop()
-	if d := time.Since(began); d > 4*time.Second {
+	if d := time.Since(began); d >= defaultDrain {
 		t.Errorf("it took %v to stop", d)
 	}
 }

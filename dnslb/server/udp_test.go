@@ -201,23 +201,25 @@ func TestFailedSendsAreCountedAndPassedOver(t *testing.T) {
 func TestFailedReceivesEndNothing(t *testing.T) {
 	testkit.NoLeak(t)
 	s := lonely(t, Config{NewResponder: always(echo)})
-	nobody, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	// A socket that listens to another port alone: its own stays taken, and refuses.
+	nobody, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer nobody.Close()
 	// A connected socket is told that nobody listens there.
 	c, err := net.DialUDP("udp4", nil, nobody.LocalAddr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	nobody.Close()
 	s.conn.Close()
 	s.conn, s.raw = c, mustRaw(t, c)
 	var serving sync.WaitGroup
 	serving.Go(s.serve)
 	begin, refused := time.Now(), uint64(2*patience)
-	testkit.Eventually(t, 5*time.Second, "many errors", func() bool {
+	// An error that a write runs into is lost to the reader.
+	testkit.Eventually(t, 30*time.Second, "many errors", func() bool {
 		_, _ = c.Write([]byte{1})
 		return s.stats.socketErrors.Load() >= refused
 	})
@@ -246,7 +248,7 @@ func TestFullSendBufferIsWaitedForBriefly(t *testing.T) {
 	}
 	begin := time.Now()
 	s.send()
-	if took := time.Since(begin); took < sendWait || took > 20*sendWait {
+	if took := time.Since(begin); took < sendWait || took > 100*sendWait {
 		t.Errorf("waited for %v", took)
 	}
 	if got := s.stats.dropped[DropUnsent].Load(); got != 3 {
@@ -363,7 +365,7 @@ func TestStopsUnderLoad(t *testing.T) {
 	go func() { stop(); close(stopped) }()
 	select {
 	case <-stopped:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("still running")
 	}
 	close(end)
