@@ -146,7 +146,7 @@ func counts(t testing.TB, s *site, what string, ok func(Stats) bool) {
 			t.Logf("stats: %+v", s.Stats())
 		}
 	}()
-	testkit.Eventually(t, 5*time.Second, what, func() bool { return ok(s.Stats()) })
+	testkit.Eventually(t, 20*time.Second, what, func() bool { return ok(s.Stats()) })
 }
 
 func TestBothMethodsOverBothVersions(t *testing.T) {

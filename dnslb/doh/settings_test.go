@@ -39,13 +39,13 @@ func TestAnotherIdleTimeReachesAll(t *testing.T) {
 	ask(t, before, query(20))
 	two := s.client(t, 2)
 	do(t, two, post(s, query(20)))
-	s.SetLimits(config.DNSLimits{TCPIdle: 100 * time.Millisecond})
+	s.SetLimits(limits)
 	wantEnd(t, before)
 	after := s.dial(t)
 	ask(t, after, query(20))
 	wantEnd(t, after)
 	counts(t, s, "the ends", func(st Stats) bool { return st.HTTPS.Connections == 0 && st.HTTPS.Accepted == 3 })
-	testkit.Eventually(t, 5*time.Second, "the old front to be forgotten", func() bool {
+	testkit.Eventually(t, 20*time.Second, "the old front to be forgotten", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.fronts) == 1
@@ -105,7 +105,7 @@ func TestStopWaitsForOldFronts(t *testing.T) {
 	s.SetLimits(limits)
 	stopped := make(chan struct{})
 	go func() { s.stop(); close(stopped) }()
-	testkit.Eventually(t, 5*time.Second, "the socket to close", func() bool {
+	testkit.Eventually(t, 20*time.Second, "the socket to close", func() bool {
 		c, err := net.Dial("tcp", s.Addr(server.HTTPS).String())
 		if err == nil {
 			c.Close()
