@@ -104,8 +104,8 @@ func TestHostsFileIsReadWithoutNetwork(t *testing.T) {
 	if err != nil || len(addrs) == 0 {
 		t.Errorf("localhost by SystemLookup: %v, %v", addrs, err)
 	}
-	start := time.Now()
-	if addrs, err := lookupStatic(t.Context(), "ip", absolute("nowhere.invalid")); err == nil || time.Since(start) > 2*time.Second {
+	start := time.Now() // a name server that does not answer is given 5 s
+	if addrs, err := lookupStatic(t.Context(), "ip", absolute("nowhere.invalid")); err == nil || time.Since(start) >= 5*time.Second {
 		t.Errorf("a name that is in no file: %v, %v after %v", addrs, err, time.Since(start))
 	}
 }

@@ -74,7 +74,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // closeLog closes within a bound.
 func closeLog(t *testing.T, l *Logger) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
 		t.Fatalf("Close: %v", err)

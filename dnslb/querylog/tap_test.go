@@ -122,13 +122,13 @@ func TestDnstapFilesAreKept(t *testing.T) {
 
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for range 5000 {
+	for range 20_000 {
 		if ok() {
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-	t.Fatal("it did not happen within 5 s")
+	t.Fatal("it did not happen within 20 s")
 }
 
 func TestDnstapSocketIsConnectedAgain(t *testing.T) {
@@ -192,7 +192,7 @@ func listen(t *testing.T, path string) net.Listener {
 
 func accept(t *testing.T, ln net.Listener) net.Conn {
 	t.Helper()
-	ln.(*net.UnixListener).SetDeadline(time.Now().Add(5 * time.Second))
+	ln.(*net.UnixListener).SetDeadline(time.Now().Add(20 * time.Second))
 	conn, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -230,6 +230,7 @@ func TestDnstapLossIsBoundedAndCounted(t *testing.T) {
 func TestCloseGivesUpOnASilentReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tap.sock")
 	ln := listen(t, path)
+	began := time.Now()
 	l := New(Options{Dnstap: "unix:" + path, Logger: quiet()})
 	accept(t, ln)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -237,9 +238,8 @@ func TestCloseGivesUpOnASilentReader(t *testing.T) {
 	if err := l.Close(ctx); err == nil {
 		t.Error("Close waited for a handshake that never came, or did not say so")
 	}
-	select {
-	case <-l.tap.Load().done:
-	case <-time.After(tapTimeout / 2):
-		t.Error("the sender lives on")
+	<-l.tap.Load().done
+	if took := time.Since(began); took >= tapTimeout { // which the handshake has
+		t.Errorf("the sender lived on, for %v", took)
 	}
 }
