@@ -13,6 +13,9 @@ import (
 	"gatehouse/internal/testkit"
 )
 
+// patience is how long what has to come is waited for.
+const patience = 20 * time.Second
+
 // answers is what the tests ask for: www.t.example is 192.0.2.1.
 const answers = `
 zones: [{name: t.example, nameServers: [ns.t.example]}]
@@ -52,7 +55,7 @@ func start(t *testing.T, text string) *site {
 		if !s.stopped {
 			s.shutdown()
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.queryLog.Close(ctx); err != nil {
 			t.Error(err)
@@ -74,7 +77,7 @@ func (s *site) reload(text string) {
 // ask asks for a type of www.t.example and returns the response's code.
 func ask(t *testing.T, network, address string, kind uint16) string {
 	t.Helper()
-	c := &dns.Client{Net: network, Timeout: 5 * time.Second}
+	c := &dns.Client{Net: network, Timeout: patience}
 	r, _, err := c.Exchange(new(dns.Msg).SetQuestion("www.t.example.", kind), address)
 	if err != nil {
 		t.Fatal(err)

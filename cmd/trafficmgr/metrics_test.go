@@ -134,7 +134,7 @@ func TestTheQueryLogTellsWhichListenerWasAsked(t *testing.T) {
 	s := start(t, fmt.Sprintf("listen: [{address: %q}]\nqueryLog: {output: %q}\n", address, file)+answers)
 	ask(t, "udp", address, dns.TypeA)
 	ask(t, "tcp", address, dns.TypeA)
-	testkit.Eventually(t, 5*time.Second, "two lines", func() bool { return s.metric("gatehouse_dns_query_log_lines_total") == 2 })
+	testkit.Eventually(t, patience, "two lines", func() bool { return s.metric("gatehouse_dns_query_log_lines_total") == 2 })
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
