@@ -15,12 +15,12 @@ import (
 // exchange sends the bytes of a message and returns those of the response.
 func exchange(t *testing.T, network, address string, msg []byte) []byte {
 	t.Helper()
-	c, err := net.DialTimeout(network, address, 5*time.Second)
+	c, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if network == "tcp" {
 		msg = append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)
 	}

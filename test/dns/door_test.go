@@ -60,7 +60,7 @@ func (d door) overTLS(t *testing.T, msg []byte) []byte {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func (d door) overTLS(t *testing.T, msg []byte) []byte {
 
 func (d door) overHTTPS(t *testing.T, msg []byte) []byte {
 	t.Helper()
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: anyone(), ForceAttemptHTTP2: true}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: anyone(), ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	resp, err := client.Post("https://"+d.address+"/dns-query", "application/dns-message", bytes.NewReader(msg))
 	if err != nil {

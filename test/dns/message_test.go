@@ -79,7 +79,7 @@ func TestResponsesAreNotAnswered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	b := make([]byte, 512)
 	n, err := c.Read(b)
 	m := new(dns.Msg)

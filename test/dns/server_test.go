@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,9 @@ import (
 
 const trafficmgr = "./cmd/trafficmgr"
 
+// patience is how long what has to come is waited for.
+const patience = 20 * time.Second
+
 // site is an endpoint whose health can be changed.
 type site struct {
 	down atomic.Bool
@@ -35,16 +39,15 @@ func (s *site) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// sites starts one at each of the addresses, all on one port.
+// sites starts one at each of the addresses, all on one port, which is none of those that the kernel gives to anybody.
 func sites(t *testing.T, addresses ...string) (port string, list []*site) {
 	t.Helper()
-	port = "0"
+	_, port, _ = net.SplitHostPort(testkit.FreeAddr(t))
 	for _, a := range addresses {
 		l, err := net.Listen("tcp", net.JoinHostPort(a, port))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, port, _ = net.SplitHostPort(l.Addr().String())
 		s := &site{}
 		server := &http.Server{Handler: s}
 		go server.Serve(l)
@@ -66,7 +69,7 @@ func start(t *testing.T, text string) *process {
 	p := &process{admin: testkit.FreeAddr(t), address: testkit.FreeAddr(t)}
 	p.file = testkit.Config(t, p.head()+text)
 	p.Process = testkit.Run(t, trafficmgr, "run", "-c", p.file)
-	p.WaitReady("http://"+p.admin+"/readyz", 20*time.Second)
+	p.WaitReady("http://"+p.admin+"/readyz", patience)
 	return p
 }
 
@@ -103,7 +106,7 @@ func ask(t *testing.T, address, network, name string) string {
 	t.Helper()
 	m := new(dns.Msg)
 	m.SetQuestion(name, dns.TypeA)
-	c := &dns.Client{Net: network, Timeout: 5 * time.Second, TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+	c := &dns.Client{Net: network, Timeout: patience, TLSConfig: &tls.Config{InsecureSkipVerify: true}}
 	r, _, err := c.Exchange(m, address)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +132,7 @@ func short(r *dns.Msg) string {
 func (p *process) eventually(t *testing.T, name, want string) {
 	t.Helper()
 	got := ""
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if got = ask(t, p.address, "udp", name); got == want {
 			return
 		}
@@ -137,7 +140,8 @@ func (p *process) eventually(t *testing.T, name, want string) {
 	t.Fatalf("%s is %q, want %q\n%s", name, got, want, p.Output())
 }
 
-const quick = "monitor: {port: PORT, interval: 1s, timeout: 500ms, toleratedFailures: 1}"
+// quick finds out soon, yet not from the probes of a machine that stands still for a moment.
+const quick = "monitor: {port: PORT, interval: 1s, timeout: 900ms, toleratedFailures: 3}"
 
 // configuration is a zone with some profiles, probed at a port.
 func configuration(port string) string {
@@ -177,7 +181,7 @@ func TestFailover(t *testing.T) {
 	if out := run(t, 1, "disable", "www/nobody", "--admin", p.admin); !strings.Contains(out, `there is no endpoint "www/nobody"`) {
 		t.Errorf("disable: %s", out)
 	}
-	if status := p.Stop(10 * time.Second); status != 0 {
+	if status := p.Stop(patience); status != 0 {
 		t.Errorf("exit status %d\n%s", status, p.Output())
 	}
 }
@@ -198,7 +202,7 @@ func (p *process) stream(t *testing.T, name string, want ...string) *stream {
 		for i := 0; ctx.Err() == nil; i++ {
 			m := new(dns.Msg)
 			m.SetQuestion(name, dns.TypeA)
-			c := &dns.Client{Timeout: 2 * time.Second}
+			c := &dns.Client{Timeout: patience}
 			r, _, err := c.Exchange(m, p.address)
 			s.sent.Add(1)
 			if err != nil {
@@ -215,6 +219,7 @@ func (p *process) stream(t *testing.T, name string, want ...string) *stream {
 
 func (s *stream) check(t *testing.T) {
 	t.Helper()
+	testkit.Eventually(t, patience, "enough queries", func() bool { return s.sent.Load() >= 100 })
 	s.stop()
 	if s.sent.Load() < 100 || s.lost.Load()+s.wrong.Load() > 0 {
 		t.Errorf("%d queries, %d without an answer, %d with a wrong one", s.sent.Load(), s.lost.Load(), s.wrong.Load())
@@ -259,7 +264,7 @@ func TestUpgradesLoseNothing(t *testing.T) {
 	p.eventually(t, "all.lab.test.", "127.0.0.21")
 	s := p.stream(t, "www.lab.test.", "127.0.0.22")
 	p.command(t, "upgrade")
-	if status := p.Wait(20 * time.Second); status != 0 {
+	if status := p.Wait(patience); status != 0 {
 		t.Errorf("the old process: exit status %d\n%s", status, p.Output())
 	}
 	time.Sleep(200 * time.Millisecond)
@@ -273,7 +278,7 @@ func TestUpgradesLoseNothing(t *testing.T) {
 // end ends the process that took over, whose id the log has.
 func end(t *testing.T, p *process) {
 	t.Helper()
-	line := p.WaitLine("newPid", 5*time.Second)
+	line := p.WaitLine("newPid", patience)
 	pid := 0
 	if _, rest, ok := strings.Cut(line, `"newPid":`); ok {
 		fmt.Sscan(strings.TrimRight(rest, "}\n"), &pid)
@@ -302,7 +307,7 @@ zones: [{name: lab.test, nameServers: [ns1.other.test], dnssec: {enabled: true, 
 profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: none}, endpoints: [{name: a, target: 192.0.2.1}]}]
 `, admin, plain, dot, files, doh, files))
 	p := testkit.Run(t, trafficmgr, "run", "-c", file)
-	p.WaitReady("http://"+admin+"/readyz", 20*time.Second)
+	p.WaitReady("http://"+admin+"/readyz", patience)
 	for network, address := range map[string]string{"udp": plain, "tcp": plain, "tcp-tls": dot} {
 		if got := ask(t, address, network, "www.lab.test."); got != "192.0.2.1" {
 			t.Errorf("%s: %q", network, got)
@@ -314,7 +319,7 @@ profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: no
 	if out := run(t, 0, "ds", "-c", file); !strings.Contains(out, "IN\tDS\t") || !strings.Contains(out, " 13 2 ") {
 		t.Errorf("ds: %s", out)
 	}
-	if status := p.Stop(10 * time.Second); status != 0 {
+	if status := p.Stop(patience); status != 0 {
 		t.Errorf("exit status %d\n%s", status, p.Output())
 	}
 	log, err := os.ReadFile(filepath.Join(filepath.Dir(file), "queries.log"))
@@ -341,17 +346,16 @@ func askHTTPS(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	resp, err := client.Post("https://"+address+"/dns-query", "application/dns-message", strings.NewReader(string(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body := make([]byte, 4096)
-	n, _ := resp.Body.Read(body)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 	r := new(dns.Msg)
-	if err := r.Unpack(body[:n]); err != nil {
+	if err := r.Unpack(body); err != nil {
 		t.Fatalf("status %d: %v", resp.StatusCode, err)
 	}
 	return short(r)
@@ -371,7 +375,7 @@ profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: no
 	m := new(dns.Msg)
 	m.SetAxfr("lab.test.")
 	m.SetTsig("one.", dns.HmacSHA256, 300, time.Now().Unix())
-	transfer := &dns.Transfer{TsigSecret: map[string]string{"one.": secret}}
+	transfer := &dns.Transfer{DialTimeout: patience, ReadTimeout: patience, TsigSecret: map[string]string{"one.": secret}}
 	records, err := transfer.In(m, p.address)
 	if err != nil {
 		t.Fatal(err)
@@ -390,7 +394,7 @@ profiles: [{name: www, zone: lab.test, routing: priority, monitor: {protocol: no
 	}
 	m = new(dns.Msg)
 	m.SetAxfr("lab.test.")
-	r, _, err := (&dns.Client{Net: "tcp"}).Exchange(m, p.address)
+	r, _, err := (&dns.Client{Net: "tcp", Timeout: patience}).Exchange(m, p.address)
 	if err != nil || r.Rcode != dns.RcodeRefused {
 		t.Errorf("without a key: %v %v", r, err)
 	}

@@ -92,7 +92,7 @@ func (p *process) settled(t *testing.T, phase string, d door, name string, want 
 	var got string
 	seen := map[string]bool{}
 	alike := 0
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		got = from(t, d, name, "193.0.0.0/24")
 		if !slices.Contains(want, got) {
 			clear(seen)

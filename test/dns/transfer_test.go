@@ -33,7 +33,7 @@ func TestTransferOfEverything(t *testing.T) {
 	m := new(dns.Msg)
 	m.SetAxfr("lab.test.")
 	m.SetTsig("one.", dns.HmacSHA256, 300, time.Now().Unix())
-	records, err := (&dns.Transfer{TsigSecret: map[string]string{"one.": secret}}).In(m, p.address)
+	records, err := (&dns.Transfer{DialTimeout: patience, ReadTimeout: patience, TsigSecret: map[string]string{"one.": secret}}).In(m, p.address)
 	if err != nil {
 		t.Fatal(err)
 	}
