@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/internal/testkit"
 	"gatehouse/waf/variables"
 )
 
@@ -55,13 +56,13 @@ func TestNamesAreFoundInLinearTime(t *testing.T) {
 		r.ArgsGet = append(r.ArgsGet, variables.Pair{Name: fmt.Sprintf("name%05d", i), Value: "x"})
 	}
 	v := view{req: r}
-	began := time.Now()
+	began := testkit.ProcessorTime(t)
 	for i := range n {
 		if list := v.subjects(&Value{Variable: "ARGS:" + r.ArgsGet[i].Name}); len(list) != 1 {
 			t.Fatalf("%v", list)
 		}
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := testkit.ProcessorTime(t) - began; took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }
