@@ -206,7 +206,7 @@ func TestTheBackendsLimitOfStreamsIsKept(t *testing.T) {
 	}
 	b := testkit.StartH2Backend(t, testkit.H2Options{Settings: []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 2}}}, func(c *testkit.H2Conn, r *testkit.H2Request) {
 		count(c.ID, 1)
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // they are open at a time on a busy machine, too
 		count(c.ID, -1)
 		c.Respond(r, "200", "ok")
 	})
@@ -376,14 +376,17 @@ func TestARequestTimeoutResetsItsStream(t *testing.T) {
 }
 
 func TestACutConnectionEndsItsResponses(t *testing.T) {
+	begun := make(chan struct{})
 	g, _ := two(t, func(c *testkit.H2Conn, r *testkit.H2Request) {
 		c.Fields(r, false, ":status", "200", "content-length", "100")
 		c.Data(r, "half", false)
-		time.Sleep(50 * time.Millisecond)
+		<-begun
 		c.Close()
 	})
 	c := testkit.Dial(t, g.addr)
 	c.Send(get("/"))
+	c.ReadN(len("HTTP/1.1 200"))
+	close(begun)
 	c.ExpectReset(soon)
 	if l := g.lines(t, 1)[0]; l.text("termination") != "SD" {
 		t.Errorf("the log says %v", l)
@@ -576,9 +579,11 @@ func TestIdleConnectionsOfHTTP2AreClosed(t *testing.T) {
 	if tr.Open() != 1 {
 		t.Errorf("%d connections are open, want one", tr.Open())
 	}
-	tr.two.tend(1<<62, 1<<62)
+	testkit.Eventually(t, soon, "the connection to be forgotten", func() bool { // it is idle just after the client has its answer
+		tr.two.tend(1<<62, 1<<62)
+		return tr.Open() == 0
+	})
 	<-b.Conns()[0].Closed
-	testkit.Eventually(t, soon, "the connection to be forgotten", func() bool { return tr.Open() == 0 })
 	ask(t, testkit.Dial(t, g.addr), get("/"), 200)
 }
 
@@ -596,13 +601,7 @@ func TestAMemberThatIsClosedEndsItsStreams(t *testing.T) {
 
 // A connect that fails fails for all who wait for it, and counts once.
 func TestAConnectThatFailsCountsOnce(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
-	g := start(t, setup{targets: []config.Target{targetAt(addr)}, http2: true, pool: func(o *proxy.Options) {
+	g := start(t, setup{targets: []config.Target{targetAt(testkit.RefusingAddr(t))}, http2: true, pool: func(o *proxy.Options) {
 		o.Ejection = config.Ejection{ConnectFailures: 3, Time: time.Minute, MaxShare: 100}
 	}})
 	c := testkit.Dial(t, g.addr)
