@@ -24,7 +24,7 @@ func TestASlowMemberGetsLessAtATime(t *testing.T) {
 		ask(t, c, get("/"), 200)
 	}
 	before := stateOf(g, b).Limit
-	b.Handle(func(c *testkit.Conn, r *testkit.Request) { c.Stall(40 * time.Millisecond); c.Respond(r, 200, "late") })
+	b.Handle(func(c *testkit.Conn, r *testkit.Request) { c.Stall(150 * time.Millisecond); c.Respond(r, 200, "late") })
 	testkit.Eventually(t, soon, "the limit to fall", func() bool {
 		ask(t, c, get("/"), 200)
 		return stateOf(g, b).Limit < before

@@ -81,10 +81,14 @@ func TestAPinnedRequestThatWaitsDoesNotSpin(t *testing.T) {
 	testkit.Eventually(t, soon, "the member to be full", func() bool { return b.RequestCount() == 2 })
 	c.Send(get("/waits", "Cookie: "+cookie))
 	g.wait(t, 1)
-	from := worked(t)
-	time.Sleep(200 * time.Millisecond)
-	if took := worked(t) - from; took > 80*time.Millisecond {
-		t.Errorf("waiting for 200ms took %v of work", took)
+	least := time.Hour // of several: garbage is collected, too
+	for n := 0; n < 5 && least > 80*time.Millisecond; n++ {
+		from := worked(t)
+		time.Sleep(200 * time.Millisecond)
+		least = min(least, worked(t)-from)
+	}
+	if least > 80*time.Millisecond {
+		t.Errorf("waiting for 200ms took %v of work", least)
 	}
 	close(release)
 	for _, c := range []*testkit.Client{held, c} {

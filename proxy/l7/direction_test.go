@@ -175,7 +175,12 @@ func TestAHalfCloseIsAClientThatLeaves(t *testing.T) {
 		{"in the response", get("/"), "CD", begun, 200},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			g, b := one(t, w.h)
+			b := testkit.NewBackend(t, w.h)
+			s := setup{backends: []*testkit.Backend{b}}
+			if w.termination == "--" {
+				s.target = patient
+			}
+			g := start(t, s)
 			c := testkit.Dial(t, g.addr)
 			c.Send(w.send)
 			c.CloseWrite()

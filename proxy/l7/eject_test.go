@@ -17,26 +17,29 @@ func ejectingErrors(o *proxy.Options) {
 
 func TestAMemberThatFailsRequestsIsEjected(t *testing.T) {
 	for _, w := range []struct {
-		name string
-		h    testkit.Handler
-		want bool
+		name    string
+		h       testkit.Handler
+		timeout time.Duration
+		want    bool
 	}{
-		{"500", testkit.Respond(500, "broken"), true},
-		{"503", testkit.Respond(503, "busy"), true},
-		{"404 is an answer", testkit.Respond(404, "no"), false},
-		{"closes instead", func(c *testkit.Conn, r *testkit.Request) { c.Close() }, true},
-		{"no response in time", func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) }, true},
-		{"no response but a malformed one", testkit.Raw("HTTP/1.1 20 OK\r\n\r\n"), true},
+		{"500", testkit.Respond(500, "broken"), soon, true},
+		{"503", testkit.Respond(503, "busy"), soon, true},
+		{"404 is an answer", testkit.Respond(404, "no"), soon, false},
+		{"closes instead", func(c *testkit.Conn, r *testkit.Request) { c.Close() }, soon, true},
+		{"no response in time", func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) }, 300 * time.Millisecond, true},
+		{"no response but a malformed one", testkit.Raw("HTTP/1.1 20 OK\r\n\r\n"), soon, true},
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			bad, good := testkit.NewBackend(t, w.h), testkit.NewBackend(t, nil)
 			g := start(t, setup{backends: []*testkit.Backend{bad, good}, pool: ejectingErrors,
-				settings: func(s *config.BackendSettings) { s.RequestTimeout = 100 * time.Millisecond }})
+				settings: func(s *config.BackendSettings) { s.RequestTimeout = w.timeout }})
 			c := testkit.Dial(t, g.addr)
 			for range 12 { // in turn
 				c.Send(get("/"))
 				c.ReadFinal("GET")
 			}
+			// A request that was given up may be read after that.
+			testkit.Eventually(t, soon, "the requests at the member", func() bool { return bad.RequestCount() >= 3 })
 			s := stateOf(g, bad)
 			if got := s.State == proxy.Ejected; got != w.want || w.want && bad.RequestCount() != 3 || !w.want && bad.RequestCount() != 6 {
 				t.Errorf("%d requests, then %+v", bad.RequestCount(), s)

@@ -129,7 +129,7 @@ func openLog(t testing.TB, file string, log *slog.Logger, off bool) *telemetry.A
 
 // defaultSettings are the backend settings of the tests.
 func defaultSettings() config.BackendSettings {
-	return config.BackendSettings{Name: "plain", Port: 80, RequestTimeout: soon, ConnectTimeout: 2 * time.Second,
+	return config.BackendSettings{Name: "plain", Port: 80, RequestTimeout: soon, ConnectTimeout: soon,
 		Retries: config.Retries{OnConnectFailure: true, Attempts: 1}, Affinity: config.Affinity{Cookie: "ApplicationGatewayAffinity"}}
 }
 

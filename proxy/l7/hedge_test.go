@@ -11,10 +11,14 @@ import (
 	"gatehouse/internal/testkit"
 )
 
+// hedgeAfter is more than it takes a member to see a request on a busy machine:
+// which of two is the first is told by the order in which they do.
+const hedgeAfter = 300 * time.Millisecond
+
 // hedging is a setup that asks a second member soon.
 func hedging(b ...*testkit.Backend) setup {
 	return setup{backends: b, settings: func(s *config.BackendSettings) {
-		s.Hedge.After, s.Retries.Budget, s.RequestTimeout = 30*time.Millisecond, 20, 5*time.Second
+		s.Hedge.After, s.Retries.Budget, s.RequestTimeout = hedgeAfter, 20, soon
 	}}
 }
 
@@ -60,7 +64,7 @@ func TestASlowMemberIsHedged(t *testing.T) {
 			a, b := testkit.NewBackend(t, slow(&n, release)), testkit.NewBackend(t, slow(&n, release))
 			g := start(t, hedging(a, b))
 			if w.hedge == "" {
-				time.AfterFunc(150*time.Millisecond, func() { close(release) })
+				time.AfterFunc(2*hedgeAfter, func() { close(release) })
 			} else {
 				defer close(release)
 			}
@@ -104,12 +108,15 @@ func TestHedgesThatDoNotWin(t *testing.T) {
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			var n atomic.Int32
+			hedged := make(chan struct{})
 			h := func(c *testkit.Conn, r *testkit.Request) {
 				if n.Add(1) == 2 {
+					close(hedged)
 					w.second(c, r)
 					return
 				}
-				c.Stall(150 * time.Millisecond)
+				<-hedged
+				c.Stall(100 * time.Millisecond)
 				c.Respond(r, 200, "first")
 			}
 			a, b := testkit.NewBackend(t, h), testkit.NewBackend(t, h)
@@ -129,13 +136,17 @@ func TestHedgesThatDoNotWin(t *testing.T) {
 // The first attempt may fail while the second is under way: that one counts.
 func TestAHedgeSavesAFailedAttempt(t *testing.T) {
 	var n atomic.Int32
+	hedged, failed := make(chan struct{}), make(chan struct{})
 	h := func(c *testkit.Conn, r *testkit.Request) {
 		if n.Add(1) == 1 {
-			c.Stall(100 * time.Millisecond)
+			<-hedged
 			c.Reset()
+			close(failed)
 			return
 		}
-		c.Stall(200 * time.Millisecond)
+		close(hedged)
+		<-failed
+		c.Stall(100 * time.Millisecond)
 		c.Respond(r, 200, "second")
 	}
 	g := start(t, hedging(testkit.NewBackend(t, h), testkit.NewBackend(t, h)))
@@ -154,7 +165,7 @@ func TestHedgesEndWithTheirRequest(t *testing.T) {
 		settings := s.settings
 		s.settings = func(c *config.BackendSettings) {
 			if settings(c); !leaves {
-				c.RequestTimeout = 200 * time.Millisecond
+				c.RequestTimeout = 5 * hedgeAfter
 			}
 		}
 		g := start(t, s)
@@ -178,13 +189,17 @@ func TestHedgesEndWithTheirRequest(t *testing.T) {
 
 // Two heads at the same time: one wins, whichever.
 func TestHeadsThatComeTogether(t *testing.T) {
+	const after = 30 * time.Millisecond
 	h := func(c *testkit.Conn, r *testkit.Request) {
 		if !strings.HasPrefix(r.Target, "/fast") {
-			c.Stall(31 * time.Millisecond)
+			c.Stall(after + time.Millisecond)
 		}
 		c.Respond(r, 200, r.Target)
 	}
-	g := start(t, hedging(testkit.NewBackend(t, h), testkit.NewBackend(t, h)))
+	s := hedging(testkit.NewBackend(t, h), testkit.NewBackend(t, h))
+	settings := s.settings
+	s.settings = func(c *config.BackendSettings) { settings(c); c.Hedge.After = after }
+	g := start(t, s)
 	c := testkit.Dial(t, g.addr)
 	for i := range 40 {
 		for _, target := range []string{fmt.Sprint("/", i), fmt.Sprint("/fast/", i)} {

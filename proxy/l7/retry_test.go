@@ -34,9 +34,10 @@ func TestAStalePooledConnectionIsReplacedBeforeAnythingIsSent(t *testing.T) {
 		g, b := one(t, nil)
 		c := testkit.Dial(t, g.addr)
 		ask(t, c, get("/first"), 200)
-		b.Conns()[0].Close() // the backend closes what is idle
 		testkit.Eventually(t, soon, "the connection to be idle", func() bool { return g.idle() == 1 })
-		time.Sleep(10 * time.Millisecond)
+		b.Conns()[0].CloseWrite() // the backend closes what is idle
+		acknowledged(t, b.Conns()[0])
+		b.Conns()[0].Close()
 		ask(t, c, send, 200)
 		if n := b.RequestCount(); n != 2 {
 			t.Errorf("%d requests reached the backend, want 2", n)
@@ -203,7 +204,7 @@ func TestRetriesDoNotBecomeAStorm(t *testing.T) {
 }
 
 func TestTimeoutIsRepeatedOnlyIfAskedFor(t *testing.T) {
-	const timeout = 120 * time.Millisecond
+	const timeout = time.Second // in which a busy machine answers, too
 	for _, w := range []struct {
 		name, send string
 		asked      bool
@@ -216,17 +217,10 @@ func TestTimeoutIsRepeatedOnlyIfAskedFor(t *testing.T) {
 		{"POST", request("POST", "/", "Content-Length: 2") + "hi", true, 504, 1},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			var n atomic.Int32
-			h := func(c *testkit.Conn, r *testkit.Request) {
-				if n.Add(1) == 1 {
-					c.Stall(soon)
-					return
-				}
-				r.ReadBody()
-				c.Respond(r, 200, "ok")
-			}
-			a, b := testkit.NewBackend(t, h), testkit.NewBackend(t, h)
-			g := start(t, setup{backends: []*testkit.Backend{a, b}, settings: func(s *config.BackendSettings) {
+			t.Parallel()
+			both := stallsUntilBothAreAsked(t)
+			a, b := both[0], both[1]
+			g := start(t, setup{backends: both, settings: func(s *config.BackendSettings) {
 				s.RequestTimeout, s.Retries.OnTimeout = timeout, w.asked
 			}})
 			ask(t, testkit.Dial(t, g.addr), w.send, w.status)
@@ -247,10 +241,14 @@ func TestRequestTimeoutIsKept(t *testing.T) {
 			b := testkit.NewBackend(t, func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) })
 			g := start(t, setup{backends: []*testkit.Backend{b}, settings: func(s *config.BackendSettings) { s.RequestTimeout = timeout }})
 			c := testkit.Dial(t, g.addr)
-			from := time.Now()
-			ask(t, c, get("/"), 504)
-			if took := time.Since(from); took < timeout || took > timeout+300*time.Millisecond {
-				t.Errorf("504 after %v, want %v", took, timeout)
+			best := time.Hour // of several: the machine has other things to do
+			for n := 0; n < 8 && best > timeout+300*time.Millisecond; n++ {
+				from := time.Now()
+				ask(t, c, get("/"), 504)
+				best = min(best, time.Since(from))
+			}
+			if best < timeout || best > timeout+300*time.Millisecond {
+				t.Errorf("504 after %v, want %v", best, timeout)
 			}
 			if l := g.lines(t, 1)[0]; l.text("termination") != "SH" || !strings.Contains(fmt.Sprint(l), "no response in "+timeout.String()) {
 				t.Errorf("the log says %v", l)
@@ -263,11 +261,16 @@ func TestRequestTimeoutIsKept(t *testing.T) {
 
 func TestAShortTimeoutIsNotStretchedByOurPatience(t *testing.T) {
 	b := testkit.NewBackend(t, func(c *testkit.Conn, r *testkit.Request) {
-		c.Stall(35 * time.Millisecond)
+		c.Stall(35 * time.Millisecond) // less than our patience
 		c.Respond(r, 200, "late")
 	})
 	g := start(t, setup{backends: []*testkit.Backend{b}, settings: func(s *config.BackendSettings) { s.RequestTimeout = 10 * time.Millisecond }})
-	ask(t, testkit.Dial(t, g.addr), get("/"), 504)
+	c := testkit.Dial(t, g.addr)
+	testkit.Eventually(t, soon, "an answer that is too late", func() bool { // on a busy machine we may be, too
+		c.Send(get("/"))
+		r, _ := c.ReadFinal("GET")
+		return r.StatusCode == 504
+	})
 }
 
 func TestMaxConnectionsAnswers503(t *testing.T) {
@@ -281,7 +284,7 @@ func TestMaxConnectionsAnswers503(t *testing.T) {
 	first.Send(get("/"))
 	testkit.Eventually(t, soon, "the first request", func() bool { return b.RequestCount() == 1 })
 	second := testkit.Dial(t, g.addr)
-	ask(t, second, get("/"), 503)
+	ask(t, second, get("/over"), 503)
 	close(release)
 	first.ReadFinal("GET")
 	// The first client may have its answer just before the request is counted out.
@@ -290,7 +293,7 @@ func TestMaxConnectionsAnswers503(t *testing.T) {
 		r, _ := second.ReadFinal("GET")
 		return r.StatusCode == 200
 	})
-	if l := g.lines(t, 1)[0]; l.text("termination") != "PQ" {
+	if l := g.lineOf(t, "/over"); l.text("termination") != "PQ" {
 		t.Errorf("the log says %v", l)
 	}
 }
@@ -311,9 +314,10 @@ func TestConnectionsAreSharedByClients(t *testing.T) {
 		c := testkit.Dial(t, g.addr)
 		ask(t, c, get("/"), 200)
 		c.Close()
+		// A client may have its answer just before the connection is kept.
+		testkit.Eventually(t, soon, "the connection to be idle", func() bool { return g.idle() == 1 })
 	}
-	// A client may have its answer just before the connection is kept.
-	if n := b.ConnCount(); n > 4 {
+	if n := b.ConnCount(); n != 1 {
 		t.Errorf("%d connections to the backend for 20 clients, one after the other", n)
 	}
 }

@@ -101,35 +101,59 @@ func TestAStatusWithoutAnotherMemberIsTheAnswer(t *testing.T) {
 }
 
 func TestEachTryHasItsTimeout(t *testing.T) {
-	stall := func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) }
+	const perTry = 300 * time.Millisecond
 	try := func(s *config.BackendSettings) {
-		s.Retries.OnTimeout, s.Retries.PerTry, s.RequestTimeout = true, 40*time.Millisecond, soon
+		s.Retries.OnTimeout, s.Retries.PerTry, s.RequestTimeout = true, perTry, soon
 	}
-	g, b := firstFails(t, stall, try)
+	b := stallsUntilBothAreAsked(t)
+	g := start(t, setup{backends: b, settings: func(s *config.BackendSettings) { s.Retries.Budget = 20; try(s) }})
 	from := time.Now()
 	ask(t, testkit.Dial(t, g.addr), get("/"), 200)
 	if n := b[0].RequestCount() + b[1].RequestCount(); n != 2 || time.Since(from) > soon/2 {
 		t.Errorf("%d requests in %v", n, time.Since(from))
 	}
 	// Nothing can follow a POST: it has all the time there is.
-	slow := func(c *testkit.Conn, r *testkit.Request) { c.Stall(200 * time.Millisecond); c.Respond(r, 200, "late") }
+	slow := func(c *testkit.Conn, r *testkit.Request) { c.Stall(2 * perTry); c.Respond(r, 200, "late") }
 	g, _ = firstFails(t, slow, try)
 	ask(t, testkit.Dial(t, g.addr), request("POST", "/", "Content-Length: 2")+"hi", 200)
 }
 
+// stallsUntilBothAreAsked is two members, of which the first that is asked does
+// not answer before the other is asked, too. It is not for them to say which
+// was the first: a request may be read when it has been given up already.
+func stallsUntilBothAreAsked(t *testing.T) []*testkit.Backend {
+	t.Helper()
+	var n atomic.Int32
+	both := make(chan struct{})
+	h := func(c *testkit.Conn, r *testkit.Request) {
+		r.ReadBody()
+		if n.Add(1) == 2 {
+			close(both)
+		}
+		select {
+		case <-both:
+			c.Respond(r, 200, "ok")
+		case <-time.After(soon):
+		case <-c.Done():
+		}
+	}
+	return []*testkit.Backend{testkit.NewBackend(t, h), testkit.NewBackend(t, h)}
+}
+
 // All tries together have requestTimeout, and the last gets what is left.
 func TestTriesTogetherHaveTheRequestTimeout(t *testing.T) {
+	const perTry, total = 400 * time.Millisecond, 2 * time.Second // much longer than a busy machine's delays
 	stall := func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) }
 	b := []*testkit.Backend{testkit.NewBackend(t, stall), testkit.NewBackend(t, stall)}
 	g := start(t, setup{backends: b, settings: func(s *config.BackendSettings) {
-		s.Retries.OnTimeout, s.Retries.PerTry, s.RequestTimeout = true, 50*time.Millisecond, 200*time.Millisecond
+		s.Retries.OnTimeout, s.Retries.PerTry, s.RequestTimeout = true, perTry, total
 	}})
 	from := time.Now()
 	ask(t, testkit.Dial(t, g.addr), get("/"), 504)
-	if took := time.Since(from); took < 200*time.Millisecond || took > 5*time.Second {
+	if took := time.Since(from); took < total || took > total+soon/2 {
 		t.Errorf("504 after %v", took)
 	}
-	if l := g.lines(t, 1)[0]; l.text("termination") != "SH" || l.text("reason") != "no response in 200ms" || l["retries"] != 1. {
+	if l := g.lines(t, 1)[0]; l.text("termination") != "SH" || l.text("reason") != "no response in "+total.String() || l["retries"] != 1. {
 		t.Errorf("the log says %v", l)
 	}
 }

