@@ -21,7 +21,6 @@ func asking(t testing.TB, service testkit.Handler, more ...func(*setup)) (g *gat
 		s.snapshot = func(s *Snapshot) { s.Identity = []string{"x-user", "x-groups"} }
 	}}, more...)...)
 	settings := defaultSettings()
-	settings.RequestTimeout = 500 * time.Millisecond
 	p, err := proxy.NewPool(proxy.Options{Name: "sso", Settings: "plain", Targets: []config.Target{targetAt(asked.Addr)}, DefaultPort: 80, AffinitySecret: []byte("0123456789abcdef"),
 		Logger: slog.New(slog.DiscardHandler), Attach: func(b *proxy.Backend) io.Closer { return g.NewTransport(b, nil) }}, nil)
 	if err != nil {
@@ -88,6 +87,9 @@ func TestAServiceRefuses(t *testing.T) {
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			g, app, _ := asking(t, w.service)
+			if w.name == "late" {
+				g.listener.Target.Auth.External.Target.Settings.RequestTimeout = 500 * time.Millisecond
+			}
 			r := ask(t, testkit.Dial(t, g.addr), get("/"), w.want)
 			for name, want := range w.fields {
 				if got := strings.Join(r.Values(name), "|"); got != want {
@@ -127,10 +129,11 @@ func TestWithoutAServiceNobodyPasses(t *testing.T) {
 
 func TestAClientThatLeavesIsNotAskedFor(t *testing.T) {
 	ended := make(chan error, 1)
-	g, app, _ := asking(t, func(c *testkit.Conn, r *testkit.Request) { ended <- c.WaitPeer(soon) })
+	g, app, asked := asking(t, func(c *testkit.Conn, r *testkit.Request) { ended <- c.WaitPeer(soon) })
 	g.listener.Target.Auth.External.Target.Settings.RequestTimeout = time.Hour
 	c := testkit.Dial(t, g.addr)
 	c.Send(get("/"))
+	testkit.Eventually(t, soon, "the service to be asked", func() bool { return asked.RequestCount() == 1 })
 	time.Sleep(100 * time.Millisecond) // beyond the patience after which somebody looks
 	c.Reset()
 	if err := <-ended; err != nil {
