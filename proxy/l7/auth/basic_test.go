@@ -105,17 +105,19 @@ const slowCost = 10
 
 func TestUnknownUsersTakeAsLongAndKnownPasswordsNoTime(t *testing.T) {
 	b := basicOf(t, hashOf(t, "ann", "secret", slowCost))
-	took := func(field []byte) time.Duration {
-		best := time.Hour // of several: the machine has other things to do
-		for range 3 {
-			from := time.Now()
-			b.Verify(field)
-			best = min(best, time.Since(from))
-		}
-		return best
+	known, unknown, remembered := time.Hour, time.Hour, time.Hour // the best of several: the machine has other things to do
+	least := func(best *time.Duration, field []byte) {
+		from := time.Now()
+		b.Verify(field)
+		*best = min(*best, time.Since(from))
 	}
-	known, unknown, remembered := took(shown("ann", "wrong")), took(shown("eve", "wrong")), took(shown("ann", "secret"))
-	if unknown < known/3 || known < unknown/3 {
+	like := func() bool { return unknown >= known/3 && known >= unknown/3 }
+	for n := 0; n < 3 || n < 15 && !(like() && remembered <= known/3); n++ {
+		least(&known, shown("ann", "wrong"))
+		least(&unknown, shown("eve", "wrong"))
+		least(&remembered, shown("ann", "secret"))
+	}
+	if !like() {
 		t.Errorf("a known user takes %v, an unknown one %v", known, unknown)
 	}
 	if remembered > known/3 {
