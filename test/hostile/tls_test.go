@@ -125,13 +125,12 @@ func TestBackendsAreVerified(t *testing.T) {
 		})
 	}
 	t.Run("F66 plain text before the handshake", func(t *testing.T) {
-		g := start(t, setup{settings: settings, backend: testkit.StartBackend(t, testkit.BackendOptions{AllowMalformed: true}, nil)})
-		g.backend.Stop()
-		ln, err := net.Listen("tcp", g.backend.Addr)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ln.Close()
+		g := start(t, setup{settings: settings, backend: &testkit.Backend{Addr: ln.Addr().String()}})
 		heard := make(chan string, 1)
 		go injector(ln, ca.Server("backend.test"), heard)
 		r := testkit.Get(t, g.plain, "a.test", "/secret")

@@ -31,13 +31,20 @@ type reader struct{ io.Reader }
 // TestUpgradeThatIsNotGrantedStaysHTTP is rows 35 and 36.
 func TestUpgradeThatIsNotGrantedStaysHTTP(t *testing.T) {
 	t.Parallel()
+	switchNow := make(chan struct{})
 	slow := func(h testkit.Handler) testkit.Handler {
 		return func(c *testkit.Conn, r *testkit.Request) { time.Sleep(150 * time.Millisecond); h(c, r) }
 	}
 	g := start(t, setup{handler: testkit.ByPath(map[string]testkit.Handler{
 		"/": testkit.Respond(200, "ok"), "/200": testkit.Respond(200, "no"), "/slow": slow(testkit.Respond(200, "no")),
 		"/426": testkit.Respond(426, "no", "Upgrade: websocket", "Connection: Upgrade"), "/400": testkit.Respond(400, "no", "Sec-WebSocket-Version: 13"),
-		"/404": testkit.Respond(404, "no"), "/early": slow(echoTunnel),
+		"/404": testkit.Respond(404, "no"), "/early": func(c *testkit.Conn, r *testkit.Request) {
+			select {
+			case <-switchNow:
+			case <-c.Done():
+			}
+			echoTunnel(c, r)
+		},
 	})})
 	for target, want := range map[string]int{"/200": 200, "/slow": 200, "/426": 426, "/400": 400, "/404": 404} {
 		t.Run("C35 answered "+quote(target), func(t *testing.T) {
@@ -64,6 +71,7 @@ func TestUpgradeThatIsNotGrantedStaysHTTP(t *testing.T) {
 		if got, n := g.since(before); n != int64(len(got[0].Head)) {
 			t.Errorf("%d bytes at the backend before it switched: %s", n, describe(got))
 		}
+		close(switchNow)
 		if r := c.ReadResponse("GET"); r.StatusCode != 101 {
 			t.Fatalf("answer is %q", r.Head)
 		}
@@ -157,7 +165,7 @@ func (g *gateway) retired(t *testing.T, id int) {
 // TestTunnels is row 40.
 func TestTunnels(t *testing.T) {
 	t.Parallel()
-	const idle = 400 * time.Millisecond
+	const idle = 2 * time.Second
 	ended := make(chan time.Time, 10)
 	watched := func(c *testkit.Conn, r *testkit.Request) {
 		c.Send(switching)
@@ -167,10 +175,10 @@ func TestTunnels(t *testing.T) {
 	}
 	drip := func(c *testkit.Conn, r *testkit.Request) {
 		c.Send(switching)
-		c.Dribble("0123456789", 1, idle/4)
+		c.Dribble("012345", 1, idle/4)
 		c.Close()
 	}
-	g := start(t, setup{limits: "tunnelIdleTimeout: 400ms", handler: testkit.ByPath(map[string]testkit.Handler{
+	g := start(t, setup{limits: "tunnelIdleTimeout: 2s", handler: testkit.ByPath(map[string]testkit.Handler{
 		"/": testkit.Respond(200, "ok"), "/echo": echoTunnel, "/silent": watched, "/drip": drip,
 		"/first": func(c *testkit.Conn, _ *testkit.Request) {
 			c.Send(switching + "hello")
@@ -188,7 +196,8 @@ func TestTunnels(t *testing.T) {
 		return c
 	}
 	t.Run("C40 silence ends both sides", func(t *testing.T) {
-		c, began := open(t, "/silent"), time.Now()
+		began := time.Now()
+		c := open(t, "/silent")
 		if end := c.ReadN(4); end != "\x88\x02\x03\xe9" { // 1001, going away (RFC 6455 7.4.1)
 			t.Errorf("the tunnel ends with %q", end)
 		}
@@ -198,7 +207,7 @@ func TestTunnels(t *testing.T) {
 		}
 	})
 	t.Run("C40 one direction keeps a tunnel alive", func(t *testing.T) {
-		if got := string(open(t, "/drip").ReadAll(soon)); got != "0123456789" {
+		if got := string(open(t, "/drip").ReadAll(soon)); got != "012345" {
 			t.Errorf("the client got %q", got)
 		}
 	})
