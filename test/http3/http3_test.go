@@ -208,18 +208,32 @@ func TestInformationAndTrailersOfTheResponse(t *testing.T) {
 // A client that comes back may ask at once, but not for what must not be repeated.
 func TestEarlyData(t *testing.T) {
 	g := start(t, testkit.Echo(), "")
-	cache := tls.NewLRUClientSessionCache(4)
-	tokens := quic.NewLRUTokenStore(4, 4)
-	ask := func(addr, method string) (status int, early bool, e testkit.EchoReply) {
+	cache := &tickets{ClientSessionCache: tls.NewLRUClientSessionCache(4)}
+	config := func() *tls.Config {
 		tc := g.tlsConfig()
 		tc.ServerName, tc.ClientSessionCache = "shop.test", cache
-		tr := &h3.Transport{TLSClientConfig: tc}
+		return tc
+	}
+	ask := func(addr, method string, deaf bool) (status int, early bool, e testkit.EchoReply) {
+		tr := &h3.Transport{TLSClientConfig: config()}
 		defer tr.Close()
 		var conn *quic.Conn
+		before, tickets := g.backend.RequestCount(), cache.got.Load()
 		tr.Dial = func(ctx context.Context, _ string, c *tls.Config, _ *quic.Config) (*quic.Conn, error) {
 			var err error
-			conn, err = quic.DialAddrEarly(ctx, addr, c, &quic.Config{TokenStore: tokens})
-			return conn, err
+			if !deaf {
+				conn, err = quic.DialAddrEarly(ctx, addr, c, &quic.Config{})
+				return conn, err
+			}
+			var hear func()
+			conn, hear = dialDeaf(t, addr, c)
+			go func() {
+				defer hear()
+				for end := time.Now().Add(soon); g.backend.RequestCount() == before && time.Now().Before(end); {
+					time.Sleep(time.Millisecond)
+				}
+			}()
+			return conn, nil
 		}
 		req, _ := http.NewRequest(method, "https://shop.test/", nil)
 		resp, err := tr.RoundTrip(req)
@@ -231,24 +245,23 @@ func TestEarlyData(t *testing.T) {
 		if resp.StatusCode == 200 {
 			e = testkit.DecodeEcho(t, body)
 		}
-		time.Sleep(50 * time.Millisecond) // the ticket comes behind the handshake
+		testkit.Eventually(t, soon, "a ticket, which comes behind the handshake", func() bool { return cache.got.Load() > tickets })
 		return resp.StatusCode, conn.ConnectionState().Used0RTT, e
 	}
-	if status, early, _ := ask(g.early, "GET"); status != 200 || early {
+	if status, early, _ := ask(g.early, "GET", false); status != 200 || early {
 		t.Fatalf("the first time: %d, early %v", status, early)
 	}
-	status, early, e := ask(g.early, h3.MethodGet0RTT)
+	status, early, e := ask(g.early, h3.MethodGet0RTT, true)
 	if status != 200 || !early || e.Get("Early-Data") != "1" || e.Method != "GET" {
 		t.Errorf("coming back: %d, early %v, %+v", status, early, e)
 	}
 	before := g.backend.RequestCount()
-	conn := dialWith(t, g.early, func() *tls.Config {
-		tc := g.tlsConfig()
-		tc.ServerName, tc.ClientSessionCache = "shop.test", cache
-		return tc
-	}(), &quic.Config{TokenStore: tokens})
+	q, hear := dialDeaf(t, g.early, config())
+	conn := &rawConn{Conn: q, t: t}
 	s := conn.request(":method", "POST", ":scheme", "https", ":authority", "shop.test", ":path", "/", "content-length", "0")
 	s.Close()
+	g.lastLine(`"httpStatus":425`)
+	hear()
 	if got := s.head(); !strings.Contains(got, ":status 425") || g.backend.RequestCount() != before {
 		t.Errorf("a POST that may be a replay: %s", got)
 	}
@@ -258,9 +271,9 @@ func TestEarlyData(t *testing.T) {
 		t.Errorf("a POST after the handshake: %s", got)
 	}
 	// Where it is off, the client is served all the same, after the handshake.
-	cache = tls.NewLRUClientSessionCache(4)
-	ask(g.addr, "GET")
-	if status, early, e := ask(g.addr, h3.MethodGet0RTT); status != 200 || early || e.Get("Early-Data") != "" {
+	cache.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	ask(g.addr, "GET", false)
+	if status, early, e := ask(g.addr, h3.MethodGet0RTT, false); status != 200 || early || e.Get("Early-Data") != "" {
 		t.Errorf("early data is off: %d, early %v, %+v", status, early, e)
 	}
 }
@@ -305,16 +318,17 @@ func TestReloadsAndStop(t *testing.T) {
 		t.Errorf("%d of %d requests failed", n, served.Load())
 	}
 	// One request under way at the end.
-	hold := make(chan struct{})
-	g.backend.Handle(func(c *testkit.Conn, _ *testkit.Request) {
-		<-hold
+	hold, stay := make(chan struct{}), make(chan struct{})
+	g.backend.Handle(func(c *testkit.Conn, r *testkit.Request) {
+		<-map[bool]chan struct{}{true: stay, false: hold}[r.Target == "/stay"]
 		c.Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	})
 	n := g.backend.RequestCount()
 	conn := dial(t, g)
+	conn.stay()
 	s := conn.request(get1...)
 	s.Close()
-	testkit.Eventually(t, soon, "the request", func() bool { return g.backend.RequestCount() > n })
+	testkit.Eventually(t, soon, "the requests", func() bool { return g.backend.RequestCount() == n+2 })
 	if err := syscall.Kill(g.proc.Pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -325,6 +339,7 @@ func TestReloadsAndStop(t *testing.T) {
 	if head, data := s.head(), s.data(); !strings.Contains(head, ":status 200") || data != "ok" {
 		t.Errorf("%s %q", head, data)
 	}
+	close(stay)
 	if code := conn.closed(); code != 0x100 {
 		t.Errorf("closed with %#x", code)
 	}
@@ -333,14 +348,22 @@ func TestReloadsAndStop(t *testing.T) {
 
 // HTTP/3 comes and goes with the configuration.
 func TestSwitchedOffAndOn(t *testing.T) {
-	g := start(t, testkit.Respond(200, "ok"), "")
+	stay := make(chan struct{})
+	g := start(t, testkit.ByPath(map[string]testkit.Handler{"/": testkit.Respond(200, "ok"), "/stay": func(c *testkit.Conn, r *testkit.Request) {
+		<-stay
+		c.Respond(r, 200, "ok")
+	}}), "")
 	client := g.client()
 	get(t, client, "https://shop.test/")
+	n := g.backend.RequestCount()
 	conn := dial(t, g)
+	conn.stay()
+	testkit.Eventually(t, soon, "the request that stays", func() bool { return g.backend.RequestCount() > n })
 	g.reload(strings.NewReplacer("http3: true, ", "", "http3EarlyData: true, ", "").Replace(g.config()))
 	if kind, _ := conn.control(); kind != 0x7 {
 		t.Errorf("frame %#x, not GOAWAY", kind)
 	}
+	close(stay)
 	if code := conn.closed(); code != 0x100 {
 		t.Errorf("closed with %#x", code)
 	}
@@ -369,7 +392,7 @@ func TestLimits(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	if code := dial(t, g).closed(); code != 0x107 {
+	if code := g.turnedAway(); code != 0x107 {
 		t.Errorf("the third connection ends with %#x", code)
 	}
 	s := a.request(append(get1, "x-long", strings.Repeat("v", 3000))...)

@@ -6,7 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,6 +92,80 @@ func (c *rawConn) control() (kind uint64, payload []byte) {
 		c.t.Fatal(err)
 	}
 	return kind, payload
+}
+
+// stay asks for what the backend answers when the test is done with the connection. One without a request is closed after a
+// second, and what else it said is gone then, also what the test has not come to read yet.
+func (c *rawConn) stay() {
+	c.t.Helper()
+	s := c.request(append(get1[:6:6], ":path", "/stay")...)
+	s.Close()
+}
+
+// turnedAway is the code that a connection ends with, which may be while it is made.
+func (g *gateway) turnedAway() uint64 {
+	g.t.Helper()
+	tc := g.tlsConfig()
+	tc.ServerName = "shop.test"
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	q, err := quic.DialAddrEarly(ctx, g.addr, tc, &quic.Config{})
+	if err == nil {
+		return (&rawConn{Conn: q, t: g.t}).closed()
+	}
+	if e, ok := errors.AsType[*quic.ApplicationError](err); ok && e.Remote {
+		return uint64(e.ErrorCode)
+	}
+	g.t.Errorf("not connected: %v", err)
+	return 0
+}
+
+// tickets counts what a client may come back with.
+type tickets struct {
+	tls.ClientSessionCache
+	got atomic.Int64
+}
+
+func (c *tickets) Put(key string, s *tls.ClientSessionState) {
+	c.ClientSessionCache.Put(key, s)
+	if s != nil {
+		c.got.Add(1)
+	}
+}
+
+// deaf is the socket of a client that hears nothing before it is told to. Until then no handshake ends for it, and whatever it
+// sends is early data.
+type deaf struct {
+	net.PacketConn
+	told <-chan struct{}
+}
+
+func (d deaf) ReadFrom(p []byte) (int, net.Addr, error) {
+	<-d.told
+	return d.PacketConn.ReadFrom(p)
+}
+
+// dialDeaf connects, with the ticket of a connection before, and hears nothing until hear is called.
+func dialDeaf(t *testing.T, addr string, tc *tls.Config) (q *quic.Conn, hear func()) {
+	t.Helper()
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan struct{})
+	hear = sync.OnceFunc(func() { close(told) })
+	tr := &quic.Transport{Conn: deaf{socket, told}}
+	t.Cleanup(func() {
+		hear()
+		tr.Close()
+		socket.Close()
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	if q, err = tr.DialEarly(ctx, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)), tc, &quic.Config{HandshakeIdleTimeout: soon}); err != nil {
+		t.Fatal(err)
+	}
+	return q, hear
 }
 
 // closed waits for the gateway to end the connection, and returns its code.

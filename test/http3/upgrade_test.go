@@ -35,11 +35,16 @@ func (g *gateway) upgrade(pid int) (newPid int) {
 
 // Connections of the old process go on while the new one reads the port: what is under way is lost by neither.
 func TestUpgrade(t *testing.T) {
-	hold := make(chan struct{})
+	hold, stay := make(chan struct{}), make(chan struct{})
 	var held atomic.Int64
 	g := start(t, func(c *testkit.Conn, r *testkit.Request) {
 		if r.Target == "/" {
 			testkit.Echo()(c, r)
+			return
+		}
+		if r.Target == "/stay" {
+			<-stay
+			c.Respond(r, 200, "")
 			return
 		}
 		if _, err := r.ReadBody(); err != nil {
@@ -54,6 +59,7 @@ func TestUpgrade(t *testing.T) {
 	conns := make([]*rawConn, 2)
 	for i := range old {
 		conns[i] = dial(t, g)
+		conns[i].stay()
 		old[i] = conns[i].send(append(head(append(post[:6:6], ":path", "/long")...), frame(0x0, []byte("first"))...))
 		s := conns[i].request(get1...)
 		s.Close()
@@ -80,7 +86,7 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("connection %d: %s", i, got)
 			continue
 		}
-		var whole strings.Builder // quickly: a connection is closed a second after its last response was sent
+		var whole strings.Builder
 		for whole.Len() < 3<<20 {
 			piece := s.data()
 			if whole.WriteString(piece); strings.HasPrefix(piece, "no data") {
@@ -91,6 +97,7 @@ func TestUpgrade(t *testing.T) {
 			t.Errorf("connection %d: %d bytes, %v", i, whole.Len(), err)
 		}
 	}
+	close(stay)
 	for i, c := range conns {
 		if code := c.closed(); code != 0x100 {
 			t.Errorf("connection %d: closed with %#x", i, code)
