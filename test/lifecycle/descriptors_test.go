@@ -16,6 +16,7 @@ func TestFewDescriptorsTurnConnectionsAwayAndServeTheRest(t *testing.T) {
 	g.run("ulimit -n 288; ") // 128 for other things, and two for each of 80 connections
 	l := startLoad(g, mix{plain: 32, secure: 4})
 	l.more(200)
+	testkit.Eventually(t, soon, "everybody to be there", func() bool { return g.status().Connections == 36 })
 	var crowd []*testkit.Client
 	for range 120 {
 		crowd = append(crowd, testkit.Dial(t, g.plain))
@@ -79,6 +80,7 @@ func TestNoDescriptorLeftIsWaitedOut(t *testing.T) {
 	if r := testkit.Get(t, g.plain, host, "/x"); r.StatusCode != 200 {
 		t.Errorf("afterwards: %s", r.Status)
 	}
+	testkit.Eventually(t, soon, "the crowd to be gone", func() bool { return g.status().Connections <= 1 })
 	g.reload()
 	if r := testkit.Get(t, p.extras["one"], host, "/x"); r.StatusCode != 200 {
 		t.Errorf("the listener that could not be made before: %s", r.Status)

@@ -19,6 +19,9 @@ import (
 	"gatehouse/internal/testkit"
 )
 
+// linger is how long the gateway keeps an idle connection that is to go, for a request on its way (http1.Linger).
+const linger = time.Second
+
 // soon is how long anything may take that should happen at once, on a machine that is busy.
 const soon = 20 * time.Second
 
@@ -130,7 +133,8 @@ func (g *gateway) waitLog(texts ...string) string {
 	g.t.Helper()
 	var found string
 	testkit.Eventually(g.t, soon, fmt.Sprintf("a line of output with %q", texts), func() bool {
-		lines := bufio.NewScanner(strings.NewReader(g.log()[g.seen:]))
+		log := g.log()[g.seen:]
+		lines := bufio.NewScanner(strings.NewReader(log[:strings.LastIndexByte(log, '\n')+1])) // the last may be half written
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			if found = lines.Text(); containsAll(found, texts) {

@@ -27,11 +27,14 @@ type load struct {
 	over  sync.WaitGroup
 	count atomic.Int64
 	told  atomic.Int64 // connections closed by the gateway after a response that said so
+	late  atomic.Int64 // requests sent on connections that were idle for longer than linger and were closed meanwhile
 
 	gate    sync.RWMutex // held for reading during a request
 	resting atomic.Bool  // clients that are not steady are to hang up
-	passing atomic.Int64 // connections of those
+	passing atomic.Int64 // connections of those, and what is about to be one
+	kept    atomic.Int64 // connections of clients that keep theirs
 	last    atomic.Bool  // nobody opens another connection
+	leaving atomic.Bool  // a process is to go: it owes nothing to requests that are late
 
 	mu       sync.Mutex
 	failures []string
@@ -109,6 +112,12 @@ func (l *load) pause() {
 	l.gate.Lock()
 }
 
+// settled waits until n clients have the connection that they keep.
+func (l *load) settled(n int64) {
+	l.t.Helper()
+	testkit.Eventually(l.t, soon, fmt.Sprintf("%d connections that are kept", n), func() bool { return l.kept.Load() == n || !l.ok() })
+}
+
 // resume goes on after pause.
 func (l *load) resume() {
 	l.gate.Unlock()
@@ -134,11 +143,16 @@ type worker struct {
 	secure  bool
 	perConn int // requests on a connection; 0: as many as it takes
 	random  *rand.Rand
+	passes  bool // it is counted
 
 	conn net.Conn
 	br   *bufio.Reader
 	used int
+	idle time.Time // when the last request was sent, or the connection made: it is idle since then or later
 }
+
+// errLate is that a request came too late for a connection that is gone.
+var errLate = errors.New("late")
 
 // steady says whether the client keeps its connection also in a pause.
 func (w *worker) steady() bool { return w.perConn == 0 && !w.secure }
@@ -154,27 +168,51 @@ func (w *worker) run() {
 		if w.conn == nil && w.last.Load() {
 			return
 		}
-		if !w.steady() && w.resting.Load() {
-			w.hangUp()
+		if !w.enter() {
 			continue
 		}
 		w.gate.RLock()
 		err := w.request()
 		w.gate.RUnlock()
-		if err != nil {
+		switch {
+		case errors.Is(err, errLate):
+			w.late.Add(1)
+			w.hangUp()
+		case err != nil:
 			w.lost(err.Error())
 			w.hangUp()
 		}
 	}
 }
 
+// enter says whether the client may go on; one that is not steady has hung up otherwise. It is counted before it looks: who waits
+// for nobody to pass must not miss one that is about to connect.
+func (w *worker) enter() bool {
+	if w.steady() {
+		return true
+	}
+	if !w.passes {
+		w.passes = true
+		w.passing.Add(1)
+	}
+	if w.resting.Load() {
+		w.hangUp()
+		return false
+	}
+	return true
+}
+
 func (w *worker) hangUp() {
 	if w.conn != nil {
 		w.conn.Close()
 		w.conn = nil
-		if !w.steady() {
-			w.passing.Add(-1)
+		if w.perConn == 0 {
+			w.kept.Add(-1)
 		}
+	}
+	if w.passes {
+		w.passes = false
+		w.passing.Add(-1)
 	}
 }
 
@@ -190,8 +228,16 @@ func (w *worker) request() error {
 	}
 	where := fmt.Sprintf("%s %s, request %d of its connection from %s (TLS %v)", method, path, w.used+1, w.conn.LocalAddr(), w.secure)
 	_ = w.conn.SetDeadline(time.Now().Add(soon))
-	if _, err := io.WriteString(w.conn, head+"\r\n"+body); err != nil {
+	asked := time.Now()
+	_, err := io.WriteString(w.conn, head+"\r\n"+body)
+	late := w.leaving.Load() && time.Since(w.idle) > linger
+	if err != nil && late {
+		return errLate
+	} else if err != nil {
 		return fmt.Errorf("%s: write: %w", where, err)
+	}
+	if _, err := w.br.Peek(1); err != nil && late {
+		return errLate
 	}
 	resp, err := http.ReadResponse(w.br, &http.Request{Method: method})
 	if err != nil {
@@ -206,6 +252,7 @@ func (w *worker) request() error {
 	}
 	w.count.Add(1)
 	w.used++
+	w.idle = asked // at the latest: the gateway knows before the client when it is done
 	return w.afterwards(resp.Close)
 }
 
@@ -232,6 +279,7 @@ func (w *worker) connect() error {
 	if w.secure {
 		addr = w.g.secure
 	}
+	w.idle = time.Now()
 	conn, err := net.DialTimeout("tcp", addr, soon)
 	if err != nil {
 		return err
@@ -247,8 +295,8 @@ func (w *worker) connect() error {
 		conn = secure
 	}
 	w.conn, w.br = conn, bufio.NewReader(conn)
-	if !w.steady() {
-		w.passing.Add(1)
+	if w.perConn == 0 {
+		w.kept.Add(1)
 	}
 	return nil
 }

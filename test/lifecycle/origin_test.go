@@ -22,9 +22,8 @@ import (
 //	others    method, path and length of the request body in a line
 type origin struct {
 	addr     string
-	requests atomic.Int64 // begun
-	probes   atomic.Int64 // of those, for /probe
-	inFlight atomic.Int64
+	requests atomic.Int64  // begun, probes apart
+	inFlight atomic.Int64  // not answered yet
 	sick     atomic.Bool   // probes are answered with 503
 	release  chan struct{} // closed: requests for /held are answered
 }
@@ -41,37 +40,43 @@ func newOrigin(t *testing.T) *origin {
 }
 
 func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
-	o.requests.Add(1)
 	if r.URL.Path == "/probe" {
-		o.probes.Add(1)
 		if o.sick.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			return
 		}
+		return
 	}
+	o.requests.Add(1)
+	if answer, ok := o.answer(w, r); ok {
+		_, _ = io.WriteString(w, answer)
+	}
+}
+
+// answer is what a request is answered with, which is not in flight any more then: the gateway may be done with it at once. ok is
+// false if nobody waits for it.
+func (o *origin) answer(w http.ResponseWriter, r *http.Request) (text string, ok bool) {
 	o.inFlight.Add(1)
 	defer o.inFlight.Add(-1)
 	n, err := io.Copy(io.Discard, r.Body)
 	if err != nil {
-		return // the gateway gave up
+		return "", false // the gateway gave up
 	}
 	kind, arg, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	number, _ := strconv.Atoi(arg)
 	switch kind {
 	case "bytes":
 		w.Header().Set("Content-Length", arg)
-		_, _ = io.WriteString(w, testkit.Pattern(number))
-		return
+		return testkit.Pattern(number), true
 	case "slow":
 		time.Sleep(time.Duration(number) * time.Millisecond)
 	case "held":
 		select {
 		case <-o.release:
 		case <-r.Context().Done():
-			return
+			return "", false
 		}
 	}
-	_, _ = io.WriteString(w, said(r.Method, r.URL.Path, n))
+	return said(r.Method, r.URL.Path, n), true
 }
 
 // said is what an origin answers.

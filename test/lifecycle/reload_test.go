@@ -107,7 +107,9 @@ func (g *gateway) trigger(r *rand.Rand, text string, status int) {
 		if err := os.WriteFile(g.file, []byte(text), 0o600); err != nil {
 			g.t.Fatal(err)
 		}
+		g.mark()
 		g.signal(syscall.SIGHUP)
+		g.waitLog(`"trigger":"SIGHUP"`) // not only what the watch made of it before
 	case 2:
 		testkit.Replace(g.t, g.file, text)
 		if code, out := g.command("reload"); code != status {

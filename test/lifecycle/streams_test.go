@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -109,9 +109,8 @@ func TestTunnelAndDownloadGoOnThroughReloads(t *testing.T) {
 		step <- struct{}{}
 	}
 	finished(t, loading)
-	if n := g.status().RetiredSnapshots; n != 0 {
-		t.Errorf("%d retired snapshots are held", n)
-	}
+	// The last byte is there before the request is over.
+	testkit.Eventually(t, soon, "retired snapshots to go", func() bool { return g.status().RetiredSnapshots == 0 })
 }
 
 // finished reads the rest of the download.
@@ -135,7 +134,7 @@ func TestStreamsOfARemovedPoolGoOnUntilItsDrainTimeIsOver(t *testing.T) {
 	b, spare := slowly(t, step), newOrigin(t)
 	g := newGateway(t)
 	fill := func(more ...string) string {
-		return g.fill(streamsConfig, append(more, "$BACKEND", b.Addr, "$SPARE", spare.addr, "$DRAIN", "2s")...)
+		return g.fill(streamsConfig, append(more, "$BACKEND", b.Addr, "$SPARE", spare.addr, "$DRAIN", "5s")...)
 	}
 	g.start(fill())
 	tunnel, loading := openTunnel(t, g.plain), testkit.Dial(t, g.plain)
@@ -150,8 +149,8 @@ func TestStreamsOfARemovedPoolGoOnUntilItsDrainTimeIsOver(t *testing.T) {
 	step <- struct{}{}
 	_ = tunnel.SetReadDeadline(time.Now().Add(soon))
 	_, err := io.ReadAll(tunnel)
-	if d := time.Since(removed); d < 1900*time.Millisecond || errors.Is(err, syscall.ETIMEDOUT) {
-		t.Errorf("the tunnel was cut after %v, drain time is 2s (%v)", d, err)
+	if d := time.Since(removed); d < 4900*time.Millisecond || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the tunnel was cut after %v, drain time is 5s (%v)", d, err)
 	}
 	_ = loading.SetReadDeadline(time.Now().Add(soon))
 	if got, _ := io.ReadAll(loading); strings.Contains(string(got), download[len(download)-100:]) {
