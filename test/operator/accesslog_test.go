@@ -81,21 +81,22 @@ func TestAccessLogHasTheFactsOfTLSAndOfAReusedConnection(t *testing.T) {
 
 func TestTimersSayWhereTheTimeWent(t *testing.T) {
 	g := start(t, "json", "")
+	g.change(t, "headTimeout: 3s", "headTimeout: 1m")
 	c := testkit.Dial(t, g.web)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(time.Second)
 	c.Send("POST /slowly HTTP/1.1\r\nHost: web.test\r\n")
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(time.Second)
 	c.Send("Content-Length: 5\r\n\r\n")
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(time.Second)
 	c.Send("12345")
 	c.ReadResponse("POST")
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(time.Second)
 	c.Send("GET /again HTTP/1.1\r\nHost: web.test\r\n\r\n")
 	c.ReadResponse("GET")
 
 	e := g.logged(t, "/slowly")
-	// What begins late on a busy machine is shorter than it was meant to be.
-	for name, least := range map[string]float64{"Ti": 0.03, "TR": 0.06, "Tw": 0.06, "Tr": 0.15, "Td": 0.1, "Ta": 0.45, "Tc": 0.000001} {
+	// What begins late on a busy machine is shorter than it was meant to be: hence a second for each, and little that is wanted.
+	for name, least := range map[string]float64{"Ti": 0.03, "TR": 0.06, "Tw": 0.06, "Tr": 0.15, "Td": 0.1, "Ta": 1.2, "Tc": 0.000001} {
 		if got := e.timer(name); got < least {
 			t.Errorf("%s is %v, want %v at least", name, got, least)
 		}

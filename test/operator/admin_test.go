@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gatehouse/internal/testkit"
@@ -17,10 +18,19 @@ func TestHealthAndReadiness(t *testing.T) {
 		}
 	}
 	// While it drains the process is alive and not ready.
+	g.change(t, "drain: 1s", "drain: 1m")
+	release := make(chan struct{})
+	g.main.Handle(func(c *testkit.Conn, r *testkit.Request) {
+		select {
+		case <-release:
+		case <-c.Done():
+		}
+		c.Respond(r, 200, "0123456789")
+	})
 	c := testkit.Dial(t, g.web)
-	c.Send("GET /slowly HTTP/1.1\r\nHost: web.test\r\n\r\n")
+	c.Send("GET /held HTTP/1.1\r\nHost: web.test\r\n\r\n")
 	g.expectMetrics(t, map[string]float64{`gatehouse_requests_in_flight{listener="web"}`: 1})
-	go g.Stop(soon)
+	g.Signal(syscall.SIGTERM)
 	g.WaitLine(`"msg":"draining"`, soon)
 	testkit.Eventually(t, soon, "/readyz to say so", func() bool {
 		status, text := g.ask(t, http.MethodGet, "/readyz", nil)
@@ -29,6 +39,7 @@ func TestHealthAndReadiness(t *testing.T) {
 	if status, _ := g.ask(t, http.MethodGet, "/healthz", nil); status != 200 {
 		t.Errorf("/healthz while draining: %d", status)
 	}
+	close(release)
 	if r := c.ReadResponse("GET"); string(r.Content) != "0123456789" {
 		t.Errorf("the request under way got %q", r.Content)
 	}

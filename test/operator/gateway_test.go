@@ -31,7 +31,7 @@ type gateway struct {
 // configText has a host for each fate that a request can have.
 const configText = `admin: {address: "$ADMIN"}
 logs: {access: {output: access.log, format: $FORMAT}}
-limits: {headTimeout: 1s, urlBytes: 512}
+limits: {headTimeout: 3s, urlBytes: 512}
 shutdown: {drain: 1s}
 listeners:
   - {name: web, address: "$WEB", hostNames: [web.test, "*.many.test"]}
@@ -95,11 +95,11 @@ func scripts() testkit.Handler {
 	})
 }
 
-// slowly takes 200 ms until its head and 150 ms until its body.
+// slowly takes 200 ms until its head and a second until its body.
 func slowly(c *testkit.Conn, _ *testkit.Request) {
 	time.Sleep(200 * time.Millisecond)
 	c.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Type: text/plain\r\n\r\n01234")
-	time.Sleep(150 * time.Millisecond)
+	time.Sleep(time.Second)
 	c.Send("56789")
 }
 
@@ -123,8 +123,15 @@ func (g *gateway) file() string { return filepath.Join(g.dir, "appgw.yaml") }
 
 func (g *gateway) write(t *testing.T, text string) {
 	t.Helper()
-	if err := os.WriteFile(g.file(), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	testkit.Replace(t, g.file(), text) // at once: the gateway watches it
+}
+
+// change replaces texts of the configuration, and puts it to use.
+func (g *gateway) change(t *testing.T, oldnew ...string) {
+	t.Helper()
+	g.write(t, strings.NewReplacer(oldnew...).Replace(g.read(t)))
+	if status, answer := g.ask(t, http.MethodPost, "/reload", nil); status != http.StatusOK {
+		t.Fatalf("%d %s", status, answer)
 	}
 }
 
