@@ -113,6 +113,21 @@ func (g *gateway) appgw(args ...string) string {
 	return string(out)
 }
 
+// counted waits until that many requests are counted: they are when their responses have left.
+func (g *gateway) counted(result string, n int) {
+	g.t.Helper()
+	line := fmt.Sprintf("gatehouse_cache_requests_total{cache=\"pages\",result=%q} %d\n", result, n)
+	testkit.Eventually(g.t, soon, line, func() bool {
+		r, err := http.Get("http://" + g.admin + "/metrics")
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		return err == nil && strings.Contains(string(text), line)
+	})
+}
+
 // counting answers with the number of the request.
 func counting(fields ...string) testkit.Handler {
 	var n atomic.Int64
@@ -154,6 +169,7 @@ func TestStatsAndMetrics(t *testing.T) {
 	g := start(t, counting("Cache-Control: max-age=600"))
 	g.want("/", "1", "fwd=miss; stored")
 	g.want("/", "1", "hit")
+	g.counted("hit", 1)
 	if out := g.appgw("cache", "stats"); !strings.Contains(out, "pages") || !strings.Contains(out, "CACHE") {
 		t.Errorf("stats:\n%s", out)
 	}

@@ -239,7 +239,7 @@ func TestWebSocket(t *testing.T) {
 			}
 			c.Write(buf[:n])
 		}
-	}, "tunnelIdleTimeout: 2s")
+	}, "tunnelIdleTimeout: 6s") // longer than a reload takes on a machine that is busy
 	nc, err := net.Dial("tcp", g.plain)
 	if err != nil {
 		t.Fatal(err)

@@ -177,11 +177,11 @@ rules: [{name: sql, listener: sql, backendPool: db, backendSettings: db}]
 	if got := old.ask("x"); got != "a x" {
 		t.Errorf("the old connection: %q", got)
 	}
-	g.reload(config(b.addr, ", idleTimeout: 1s"))
+	g.reload(config(b.addr, ", idleTimeout: 3s"))
 	idle := dial(t, addr, nil)
 	idle.ask("x")
 	idle.ended()
-	g.logged(map[string]any{"reason": "tunnel idle for 1s"})
+	g.logged(map[string]any{"reason": "tunnel idle for 3s"})
 	g.proc.Signal(syscall.SIGTERM)
 	old.ended() // when the drain is over
 	if code := g.proc.Wait(soon); code != 0 {
