@@ -205,6 +205,14 @@ func TestInformationAndTrailersOfTheResponse(t *testing.T) {
 	}
 }
 
+// whenAsked calls f once the backend has had more than n requests.
+func (g *gateway) whenAsked(n int, f func()) {
+	for end := time.Now().Add(soon); g.backend.RequestCount() <= n && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	f()
+}
+
 // A client that comes back may ask at once, but not for what must not be repeated.
 func TestEarlyData(t *testing.T) {
 	g := start(t, testkit.Echo(), "")
@@ -227,12 +235,7 @@ func TestEarlyData(t *testing.T) {
 			}
 			var hear func()
 			conn, hear = dialDeaf(t, addr, c)
-			go func() {
-				defer hear()
-				for end := time.Now().Add(soon); g.backend.RequestCount() == before && time.Now().Before(end); {
-					time.Sleep(time.Millisecond)
-				}
-			}()
+			go g.whenAsked(before, hear)
 			return conn, nil
 		}
 		req, _ := http.NewRequest(method, "https://shop.test/", nil)
