@@ -137,6 +137,7 @@ func TestAnswersInDoubtAreNotForwarded(t *testing.T) {
 func TestBytesBehindAnAnswerGoNowhere(t *testing.T) {
 	t.Parallel()
 	g := start(t, setup{})
+	poisoned := make(chan struct{}, 1)
 	const poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	cases := []struct{ name, method, answer, content string }{
 		{"bytes behind a length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"},
@@ -157,6 +158,7 @@ func TestBytesBehindAnAnswerGoNowhere(t *testing.T) {
 				conn.Send(c.answer)
 				time.Sleep(50 * time.Millisecond)
 				conn.Send(poison)
+				poisoned <- struct{}{}
 			},
 		} {
 			t.Run("H73 "+c.name+" "+when, func(t *testing.T) {
@@ -167,7 +169,7 @@ func TestBytesBehindAnAnswerGoNowhere(t *testing.T) {
 				}
 				client.ExpectSilence(80 * time.Millisecond)
 				if when != "at once" {
-					g.retired(t, g.met(t)) // until then nobody can know that it is not to be used
+					<-poisoned // before, nobody can know that the connection is not to be used
 				}
 				g.trust(t, client, g.met(t))
 			})
