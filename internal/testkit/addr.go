@@ -11,14 +11,12 @@ import (
 )
 
 // FreeAddr returns a loopback address nobody listens on, for programs that are told their port. It lies below the range of
-// ephemeral ports, so that no outgoing connection takes it in between. A process does not give the same one twice until it
-// has been through all, and each process begins somewhere else.
+// ephemeral ports, so that no outgoing connection takes it in between, and no other process is given it until the test ends.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+nextPort.Add(1)%18000)
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			ln.Close()
+		port := 12000 + nextPort.Add(1)%18000
+		if addr := fmt.Sprintf("127.0.0.1:%d", port); reserve(t, port) && free(addr) {
 			return addr
 		}
 	}
@@ -26,6 +24,26 @@ func FreeAddr(t testing.TB) string {
 	return ""
 }
 
+// reserve takes a port from among those that FreeAddr gives, in any process.
+func reserve(t testing.TB, port uint32) bool {
+	ln, err := net.Listen("unix", fmt.Sprintf("@gatehouse-test-port-%d", port))
+	if err != nil {
+		return false
+	}
+	t.Cleanup(func() { ln.Close() })
+	return true
+}
+
+func free(addr string) bool {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	ln.Close()
+	return true
+}
+
+// nextPort begins somewhere else in each process, which comes to the same port only when it has been through all.
 var nextPort = func() *atomic.Uint32 {
 	var n atomic.Uint32
 	n.Store(rand.Uint32() / 2)
@@ -47,15 +65,20 @@ func SilentAddr(t testing.TB) string {
 	if err := syscall.Listen(fd, 0); err != nil {
 		t.Fatalf("testkit: listen: %v", err)
 	}
-	for range 16 {
+	filling := 0
+	for silent := 0; silent < 2; { // once may be a moment without a processor
 		conn, err := net.DialTimeout("tcp", addr, 300*time.Millisecond)
 		if err != nil {
-			return addr
+			silent++
+			continue
 		}
+		silent = 0
 		t.Cleanup(func() { conn.Close() })
+		if filling++; filling > 16 {
+			t.Fatal("testkit: the accept queue does not fill")
+		}
 	}
-	t.Fatal("testkit: the accept queue does not fill")
-	return ""
+	return addr
 }
 
 func boundSocket(t testing.TB) (fd int, addr string) {
