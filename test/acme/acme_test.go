@@ -48,9 +48,9 @@ func TestHTTP01(t *testing.T) {
 	if out := g.command("status"); !strings.Contains(out, "acme:a.test") {
 		t.Errorf("status says %s", out)
 	}
-	if lines := g.metrics(`gatehouse_acme_attempts_total{result="obtained"} 2`); len(lines) != 1 {
-		t.Errorf("metrics %q", g.metrics("acme"))
-	}
+	testkit.Eventually(t, soon, "both to be counted", func() bool { // a moment after the certificate is in use
+		return len(g.metrics(`gatehouse_acme_attempts_total{result="obtained"} 2`)) == 1
+	})
 	if lines := g.metrics(`gatehouse_certificate_expiry_timestamp_seconds{`); len(lines) != 2 {
 		t.Errorf("metrics %q", lines)
 	}

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,13 +52,17 @@ func TestMetricsCount(t *testing.T) {
 		`gatehouse_waf_engine_messages_total{policy="shop"}`:            3,
 		`gatehouse_waf_errors_total{policy="shop"}`:                     0,
 	} {
-		if got := g.metric(name); got != want {
-			t.Errorf("%s is %v, want %v", name, got, want)
-		}
+		g.wantMetric(name, want)
 	}
-	if g.metric(`gatehouse_waf_rule_matches_total{group="sqli",policy="shop"}`) < 3 || g.metric(`gatehouse_waf_evaluation_seconds_total{policy="shop"}`) <= 0 {
-		t.Errorf("metrics:\n%s", g.page("/metrics"))
-	}
+	testkit.Eventually(t, soon, "matches and time to be counted", func() bool {
+		return g.metric(`gatehouse_waf_rule_matches_total{group="sqli",policy="shop"}`) >= 3 && g.metric(`gatehouse_waf_evaluation_seconds_total{policy="shop"}`) > 0
+	})
+}
+
+// wantMetric waits until a metric has a value: some are counted behind the response.
+func (g *gateway) wantMetric(name string, want float64) {
+	g.t.Helper()
+	testkit.Eventually(g.t, soon, fmt.Sprintf("%s to be %v", name, want), func() bool { return g.metric(name) == want })
 }
 
 // metric is the value of a metric.
@@ -139,9 +144,7 @@ func TestChallenge(t *testing.T) {
 	if r = g.get("/shop"); r.StatusCode != 200 {
 		t.Errorf("elsewhere: %s", r.Status)
 	}
-	if n := g.metric(`gatehouse_waf_messages_total{outcome="challenged",policy="shop"}`); n != 4 {
-		t.Errorf("%v challenged, want 4", n)
-	}
+	g.wantMetric(`gatehouse_waf_messages_total{outcome="challenged",policy="shop"}`, 4)
 }
 
 func TestRateLimit(t *testing.T) {

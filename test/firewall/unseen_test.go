@@ -25,12 +25,8 @@ func TestTrailersOfRequests(t *testing.T) {
 					t.Errorf("the backend got %d bytes, trailers %v", e.BodyLen, e.Trailers)
 				}
 			}
-			if n := g.metric(`gatehouse_waf_partial_bodies_total{policy="shop"}`); n != float64(2*w.partial) {
-				t.Errorf("%v messages seen in part", n)
-			}
-			if n := g.metric(`gatehouse_waf_messages_total{outcome="allowed",policy="shop"}`); n != 2 {
-				t.Errorf("%v messages allowed", n)
-			}
+			g.wantMetric(`gatehouse_waf_messages_total{outcome="allowed",policy="shop"}`, 2)
+			g.wantMetric(`gatehouse_waf_partial_bodies_total{policy="shop"}`, float64(2*w.partial))
 			if w.outcome == "" {
 				return
 			}
@@ -58,9 +54,7 @@ func TestPartOfCompressedResponse(t *testing.T) {
 	if message, _ := l["message"].(string); l["outcome"] != "allowed" || l["partialBody"] != true || !strings.Contains(message, "it is a part (206)") {
 		t.Errorf("the log says %v", l)
 	}
-	if n := g.metric(`gatehouse_waf_partial_bodies_total{policy="shop"}`); n != 1 {
-		t.Errorf("%v messages seen in part", n)
-	}
+	g.wantMetric(`gatehouse_waf_partial_bodies_total{policy="shop"}`, 1)
 }
 
 // Trailers of responses that are inspected go as those of requests do.
@@ -74,8 +68,6 @@ func TestTrailersOfResponses(t *testing.T) {
 		if r := g.get("/"); r.StatusCode != 200 || string(r.Content) != "<p>1" || r.Trailer.Get("X-Sum") != w.sum {
 			t.Errorf("%s: %s %q, trailers %v", w.mode, r.Status, r.Content, r.Trailer)
 		}
-		if n := g.metric(`gatehouse_waf_partial_bodies_total{policy="shop"}`); n != w.partial {
-			t.Errorf("%s: %v messages seen in part", w.mode, n)
-		}
+		g.wantMetric(`gatehouse_waf_partial_bodies_total{policy="shop"}`, w.partial)
 	}
 }
