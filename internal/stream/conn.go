@@ -92,7 +92,8 @@ type Conn struct {
 	Stall time.Duration
 
 	interrupted atomic.Bool
-	cut         atomic.Bool // by Cut: what looks like an end is none
+	cut         atomic.Bool          // by Cut: what looks like an end is none
+	carried     atomic.Pointer[pair] // nil: no Carrier has it
 
 	// Owned by the reader.
 	readArmed    int64 // the deadline that the runtime has; Never: none
@@ -326,6 +327,9 @@ func (c *Conn) Interrupt() {
 	// it waits.
 	if p := c.polled.Load(); p != nil {
 		p.SetReadDeadline(base)
+	}
+	if p := c.carried.Load(); p != nil {
+		p.stop()
 	}
 }
 

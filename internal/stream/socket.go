@@ -70,8 +70,18 @@ func (s *socket) poll() (*polled, error) {
 	if s.fd < 0 {
 		return nil, net.ErrClosed
 	}
-	f := os.NewFile(uintptr(s.fd), "")
-	s.fd = -1 // f's, which closes it also when the poller refuses it
+	fd := s.fd
+	s.fd = -1
+	p, err := pollFile(fd)
+	if err == nil {
+		s.polled.Store(p)
+	}
+	return p, err
+}
+
+// pollFile makes a descriptor known to the poller, or closes it.
+func pollFile(fd int) (*polled, error) {
+	f := os.NewFile(uintptr(fd), "")
 	p, err := newPolled(f)
 	if err == nil {
 		err = f.SetReadDeadline(time.Time{}) // NewFile does not say whether the poller took it
@@ -80,25 +90,48 @@ func (s *socket) poll() (*polled, error) {
 		f.Close()
 		return nil, err
 	}
-	s.polled.Store(p)
 	return p, nil
+}
+
+// unpoll takes the socket from the poller again, by way of another descriptor
+// of it. Nobody may be reading or writing.
+func (s *socket) unpoll() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.polled.Load()
+	if p == nil {
+		return nil
+	}
+	fd, err := -1, error(nil)
+	gone := p.raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
+	if gone != nil {
+		return net.ErrClosed
+	}
+	if err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	s.fd = fd
+	s.polled.Store(nil)
+	return p.Close()
 }
 
 // control calls f with the descriptor.
 func (s *socket) control(f func(fd uintptr)) error {
-	if s.polled.Load() == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.fd >= 0 {
-			f(uintptr(s.fd))
+	for {
+		p := s.polled.Load()
+		if p == nil && s.direct(func(fd uintptr) bool { f(fd); return true }) {
 			return nil
 		}
+		if p == nil {
+			p = s.polled.Load() // by now
+		}
+		if p == nil {
+			return net.ErrClosed
+		}
+		if err := p.raw.Control(f); err == nil || s.polled.Load() == p {
+			return err
+		}
 	}
-	p := s.polled.Load()
-	if p == nil {
-		return net.ErrClosed
-	}
-	return p.raw.Control(f)
 }
 
 // close closes the descriptor; calls that wait for it return.

@@ -5,6 +5,8 @@ package stream
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // The direct calls skip the scheduler's bookkeeping around system calls: the
@@ -67,4 +69,13 @@ func sysClose(fd int) error {
 		return errno
 	}
 	return nil
+}
+
+// sysEvents takes the events of an epoll set that are there.
+func sysEvents(epoll int, events []unix.EpollEvent) int {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
 }

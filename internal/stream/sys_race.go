@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Ordinary calls, which the race detector understands.
@@ -70,3 +72,11 @@ func sysAccept(fd uintptr, peer *sockaddr) (int, syscall.Errno) {
 }
 
 func sysClose(fd int) error { return syscall.Close(fd) }
+
+func sysEvents(epoll int, events []unix.EpollEvent) int {
+	n, err := unix.EpollWait(epoll, events, 0)
+	if err != nil {
+		return 0
+	}
+	return n
+}

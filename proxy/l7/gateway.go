@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type Gateway struct {
 	held        holdings
 	mirrors     mirrors
 	tunnels     tunnels
+	carrier     *stream.Carrier
 	behind      behind
 	asking      sync.Pool // of *flow, for what services of authentications are asked
 
@@ -48,6 +50,7 @@ func NewGateway(log *slog.Logger, access *telemetry.AccessLog) *Gateway {
 	var id [6]byte
 	rand.Read(id[:])
 	g := &Gateway{log: log, access: access, transports: map[*Transport]struct{}{}}
+	g.carrier = stream.NewCarrier(runtime.GOMAXPROCS(0))
 	g.via = "1.1 gatehouse-" + hex.EncodeToString(id[:])
 	g.current.Store(&Snapshot{})
 	g.options.Store(&http1.Options{})

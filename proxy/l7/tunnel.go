@@ -76,6 +76,7 @@ func (f *flow) runTunnel(tn *tunnel, client stream.Tunnel, backend *stream.Conn)
 	}
 	f.gw.tunnels.add(tn, f.frontend)
 	defer f.gw.tunnels.remove(tn)
+	tn.carry(f.gw.carrier, up, down)
 	upEnded, downEnded, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -213,6 +214,7 @@ type copier struct {
 	to, from byte    // whose they are, as in tunnelFailure
 	frames   *frames // nil: none
 	buf      *[]byte
+	left     stream.Left // by the carrier
 	n        int64
 	err      error
 }
@@ -250,9 +252,9 @@ func (c *copier) run(ended chan<- struct{}, other <-chan struct{}) {
 // both directions.
 func (c *copier) copyTunnel() {
 	defer c.Unlend()
-	for {
-		err := c.converse()
+	for err := c.resume(); ; err = c.converse() {
 		switch {
+		case err == nil:
 		case err == errPeer:
 			return
 		case err == io.EOF:
@@ -272,7 +274,7 @@ func (c *copier) copyTunnel() {
 			c.sayGoodbye()
 			c.end(err)
 			return
-		case err != nil:
+		default:
 			c.sayGoodbye()
 			c.cut(err, c.from)
 			return
@@ -297,8 +299,8 @@ func (c *copier) converse() error {
 	if err = c.pass(n); err != nil {
 		return err
 	}
-	src, ok := c.src.(*stream.Conn)
-	if !ok || !src.Plain() {
+	src := plainConn(c.src)
+	if src == nil {
 		return nil
 	}
 	err = src.Follow(c, c.pass, func() int64 { return c.tn.active.Load() + inConversation })
@@ -310,9 +312,17 @@ func (c *copier) converse() error {
 
 // pass passes on n bytes of the buffer.
 func (c *copier) pass(n int) error {
+	err := c.write((*c.buf)[:n])
+	if err == nil {
+		c.Unlend()
+	}
+	return err
+}
+
+func (c *copier) write(b []byte) error {
 	c.tn.active.Store(stream.Now())
 	c.tn.writing.Add(1)
-	err := c.dst.Write((*c.buf)[:n], nil, nil)
+	err := c.dst.Write(b, nil, nil)
 	if c.waited() {
 		c.tn.active.Store(stream.Now())
 	}
@@ -321,18 +331,22 @@ func (c *copier) pass(n int) error {
 		c.cut(err, c.to)
 		return errPeer
 	}
-	if c.frames != nil {
-		c.frames.pass((*c.buf)[:n])
-	}
-	c.n += int64(n)
-	c.Unlend()
+	c.passed(b)
 	return nil
+}
+
+// passed notes what dst has taken.
+func (c *copier) passed(b []byte) {
+	if c.frames != nil {
+		c.frames.pass(b)
+	}
+	c.n += int64(len(b))
 }
 
 // waited reports whether the last write may have taken long.
 func (c *copier) waited() bool {
-	dst, ok := c.dst.(*stream.Conn)
-	return !ok || !dst.Plain() || dst.WasFull()
+	dst := plainConn(c.dst)
+	return dst == nil || dst.WasFull()
 }
 
 // cut ends both directions because one side's connection failed.

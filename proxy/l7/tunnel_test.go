@@ -3,6 +3,7 @@ package l7
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,36 @@ func TestATunnelCarriesBothDirections(t *testing.T) {
 		t.Errorf("after the half-close came %q", got)
 	}
 	if l := g.lines(t, 1)[0]; l.text("termination") != "--" || l["httpStatus"] != 101.0 {
+		t.Errorf("the log says %v", l)
+	}
+}
+
+// In a conversation between plain connections no goroutine copies: the carrier
+// does; what ends it is for the copiers.
+func TestAConversationIsCarried(t *testing.T) {
+	copying := func() bool {
+		all := make([]byte, 8<<20)
+		return strings.Contains(string(all[:runtime.Stack(all, true)]), "copyTunnel")
+	}
+	g := tunnelTo(t, "", time.Minute)
+	c := open(t, g, "")
+	for range 3 {
+		c.Send("word")
+		c.ReadN(len("word"))
+	}
+	testkit.Eventually(t, soon, "no copiers, nor those of other tests", func() bool { return !copying() })
+	big := testkit.Pattern(8 << 20)
+	go c.TrySend(big, soon)
+	testkit.Eventually(t, soon, "copiers", copying)
+	if c.ReadN(len(big)) != big {
+		t.Error("the echo differs")
+	}
+	c.Send("last")
+	c.CloseWrite()
+	if got := string(c.ReadAll(soon)); got != "last" {
+		t.Errorf("after the half-close came %q", got)
+	}
+	if l := g.lines(t, 1)[0]; l["receivedBytes"] == 0.0 || l.text("termination") != "--" {
 		t.Errorf("the log says %v", l)
 	}
 }
