@@ -195,7 +195,7 @@ func (p *pair) move(from int, buf []byte, now int64) bool {
 		if !p.write(from, buf[:n], now) {
 			return false
 		}
-		if n < len(buf) {
+		if n < len(buf) && p.ends[from].emptiedByLess() {
 			return true // what comes from here on is told
 		}
 	}
@@ -217,6 +217,11 @@ func (p *pair) write(from int, b []byte, now int64) bool {
 	}
 	return false
 }
+
+// emptiedByLess reports whether a read that got less than it had room for has
+// emptied the socket. That of a unix socket ends behind descriptors that were
+// sent, too, of which no event tells.
+func (c *Conn) emptiedByLess() bool { return c.remote.IsValid() }
 
 // recv reads what is there, without waiting.
 func (c *Conn) recv(b []byte) (int, syscall.Errno) {

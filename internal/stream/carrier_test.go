@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -193,11 +194,14 @@ func TestACarrierGivesBackAtAnError(t *testing.T) {
 // twice.
 func TestACarrierGivesBackWhatDoesNotFit(t *testing.T) {
 	c := carry(t, NewCarrier(1), nil)
-	c.ends[1].control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 64<<10) })
-	c.peers[1].SetReadBuffer(64 << 10)
-	big := testkit.Pattern(2 << 20)
+	c.ends[1].control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 16<<10) })
+	c.peers[1].SetReadBuffer(32 << 10)
+	big := testkit.Pattern(1 << 20)
 	go io.WriteString(c.peers[0], big)
 	l := c.back(t)
+	if len(l.Rest) == 0 || l.From != 0 {
+		t.Errorf("%d bytes are left, of %d", len(l.Rest), l.From)
+	}
 	shown := len(c.seen(0))
 	got := make(chan []byte, 1)
 	go func() {
@@ -221,6 +225,182 @@ func TestACarrierGivesBackWhatDoesNotFit(t *testing.T) {
 	c.ends[1].CloseWrite()
 	if all := <-got; string(all) != big {
 		t.Errorf("%d other bytes, of which the carrier passed %d", len(all), shown)
+	}
+}
+
+// onUnixSockets is a pair of unix sockets, and the peers of its ends.
+func onUnixSockets(t *testing.T) (ends [2]*Conn, peers [2]*net.UnixConn) {
+	t.Helper()
+	for i := range ends {
+		fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[i] = newConn()
+		ends[i].fd = fds[0]
+		f := os.NewFile(uintptr(fds[1]), "")
+		p, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		peers[i] = p.(*net.UnixConn)
+		t.Cleanup(func() { p.Close() })
+		t.Cleanup(func() { ends[i].Close() })
+	}
+	return ends, peers
+}
+
+// Whoever sends without end is in no conversation, and others are waiting.
+func TestACarrierGivesBackMuchAtOnce(t *testing.T) {
+	c := &carriage{left: make(chan Left, 1)}
+	ends, peers := onUnixSockets(t)
+	n := 0
+	go func() {
+		c.left <- NewCarrier(1).Carry(ends, func(_ int, b []byte, _ int64) {
+			n += len(b)
+			time.Sleep(2 * time.Millisecond) // there is more by then
+		}, func() int64 { return Never })
+	}()
+	go io.Copy(io.Discard, peers[1])
+	go io.WriteString(peers[0], testkit.Pattern(8<<20))
+	if l := c.back(t); len(l.Rest) > 0 || n < carryBuffer || n > 2*carryTurns*carryBuffer {
+		t.Errorf("%d bytes passed, left: %+v", n, l)
+	}
+}
+
+func TestALoopEndsWithItsLastPair(t *testing.T) {
+	descriptors := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	loops := func() bool {
+		all := make([]byte, 1<<20)
+		return strings.Contains(string(all[:runtime.Stack(all, true)]), "carryLoop")
+	}
+	ca := NewCarrier(1)
+	c := carry(t, ca, nil)
+	before := descriptors()
+	for range 5 {
+		c.expect(t, 0, "there")
+		if !loops() {
+			t.Fatal("no loop")
+		}
+		c.ends[0].Interrupt()
+		c.back(t)
+		testkit.Eventually(t, soon, "no loop", func() bool { return !loops() })
+		c.ends[0].Resume()
+		c.begin(ca, nil)
+	}
+	c.expect(t, 0, "there")
+	if n := descriptors(); n > before+1 {
+		t.Errorf("%d descriptors, before it was %d", n, before)
+	}
+	c.ends[0].Interrupt()
+	c.back(t)
+}
+
+// An event that was taken before a pair left is not of the one in its place.
+func TestEventsOfAPairThatLeftAreNotItsSuccessors(t *testing.T) {
+	gone, next := &pair{ends: [2]*Conn{newConn(), newConn()}}, &pair{}
+	for _, c := range gone.ends {
+		c.fd = -1
+	}
+	l := &carryLoop{slots: []carrySlot{{p: gone}}, live: 1}
+	b := new(carryBatch)
+	if l.find(b, 1); b.pairs[0] != gone {
+		t.Error("its own event is not its")
+	}
+	b.pairs[0] = nil
+	l.vacate(gone)
+	l.slots[0].p = next
+	if l.find(b, 1); b.pairs[0] != nil {
+		t.Error("its event is another's")
+	}
+}
+
+// A read of a unix socket ends behind descriptors that were sent, although
+// there is more.
+func TestACarrierPassesOnWhatIsBehindDescriptors(t *testing.T) {
+	c := &carriage{left: make(chan Left, 1)}
+	ends, peers := onUnixSockets(t)
+	c.ends = ends
+	if _, _, err := peers[0].WriteMsgUnix([]byte("with "), syscall.UnixRights(0), nil); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(peers[0], "behind")
+	c.begin(NewCarrier(1), nil)
+	peers[1].SetReadDeadline(time.Now().Add(soon))
+	got := make([]byte, len("with behind"))
+	if n, err := io.ReadFull(peers[1], got); err != nil {
+		t.Errorf("got %q, %v", got[:n], err)
+	}
+	c.ends[0].Interrupt()
+	c.back(t)
+}
+
+// The poller's timer and read section were of the descriptor that it knew.
+func TestWhatThePollerKnewIsForgotten(t *testing.T) {
+	c := &carriage{left: make(chan Left, 1)}
+	for i := range c.ends {
+		s, p := plainPair(t)
+		c.ends[i], c.peers[i] = s, p.tcp
+		t.Cleanup(func() { s.Close() })
+	}
+	time.AfterFunc(time.Millisecond, func() { c.peers[0].Write([]byte("x")) })
+	if n, err := c.ends[0].Read(make([]byte, 9), in(50*time.Millisecond)); n != 1 || err != nil { // sets a timer
+		t.Fatalf("read %d, %v", n, err)
+	}
+	io.WriteString(c.peers[0], "y")
+	if n, err := c.ends[0].ReadNext(&counting{buf: make([]byte, 9)}, Now(), in(soon)); n != 1 || err != nil { // opens a section
+		t.Fatalf("read %d, %v", n, err)
+	}
+	over := in(10 * time.Millisecond)
+	c.begin(NewCarrier(1), func() int64 { return over })
+	c.back(t)
+	late := time.AfterFunc(soon, func() { c.peers[0].Write([]byte("late")) })
+	defer late.Stop()
+	if n, err := c.ends[0].Read(make([]byte, 9), in(100*time.Millisecond)); err != ErrTimeout {
+		t.Errorf("read %d, %v", n, err)
+	}
+}
+
+func TestControlMeetsPollAndUnpoll(t *testing.T) {
+	c, _ := plainPair(t)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := c.unpoll(); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.poll(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	n := 0
+	for range 300000 {
+		if c.control(func(uintptr) {}) != nil {
+			n++
+		}
+	}
+	close(stop)
+	<-done
+	c.Close()
+	if n > 0 {
+		t.Errorf("%d calls were lost", n)
+	}
+	if c.control(func(uintptr) {}) == nil {
+		t.Error("a closed socket has a descriptor")
 	}
 }
 

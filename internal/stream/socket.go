@@ -115,23 +115,31 @@ func (s *socket) unpoll() error {
 	return p.Close()
 }
 
-// control calls f with the descriptor.
+// control calls f with the descriptor, whoever polls or unpolls it meanwhile.
 func (s *socket) control(f func(fd uintptr)) error {
 	for {
-		p := s.polled.Load()
-		if p == nil && s.direct(func(fd uintptr) bool { f(fd); return true }) {
-			return nil
-		}
-		if p == nil {
-			p = s.polled.Load() // by now
-		}
-		if p == nil {
-			return net.ErrClosed
-		}
-		if err := p.raw.Control(f); err == nil || s.polled.Load() == p {
+		if p := s.polled.Load(); p != nil {
+			if err := p.raw.Control(f); err == nil || s.polled.Load() == p {
+				return err
+			}
+		} else if done, err := s.controlUnpolled(f); done {
 			return err
 		}
 	}
+}
+
+// controlUnpolled is control, unless the poller knows the socket by now: false.
+func (s *socket) controlUnpolled(f func(fd uintptr)) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.fd >= 0:
+		f(uintptr(s.fd))
+		return true, nil
+	case s.polled.Load() == nil:
+		return true, net.ErrClosed
+	}
+	return false, nil
 }
 
 // close closes the descriptor; calls that wait for it return.
