@@ -303,6 +303,21 @@ func TestALoopEndsWithItsLastPair(t *testing.T) {
 	c.back(t)
 }
 
+// What the other side has taken of a piece is shown, and the rest given back.
+func TestACarrierGivesBackTheRestOfAPiece(t *testing.T) {
+	c := &carriage{left: make(chan Left, 1)}
+	ends, peers := onUnixSockets(t)
+	c.ends = ends
+	ends[1].control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 8<<10) })
+	piece := testkit.Pattern(30 << 10)
+	io.WriteString(peers[0], piece)
+	c.begin(NewCarrier(1), nil)
+	l := c.back(t)
+	if shown := c.seen(0); shown == "" || len(l.Rest) == 0 || shown+string(l.Rest) != piece || int64(len(shown)) != ends[1].Written() {
+		t.Errorf("%d bytes are shown, %d written, %d left", len(shown), ends[1].Written(), len(l.Rest))
+	}
+}
+
 // An event that was taken before a pair left is not of the one in its place.
 func TestEventsOfAPairThatLeftAreNotItsSuccessors(t *testing.T) {
 	gone, next := &pair{ends: [2]*Conn{newConn(), newConn()}}, &pair{}
