@@ -36,7 +36,7 @@ type Left struct {
 
 // Carry moves bytes between two plain connections, 0 and 1, until something
 // else happens than the next piece of a conversation: an end, an error, urgent
-// data, very much at once, a socket that is full, an Interrupt, or the time on
+// data, 256 KiB at once, a socket that is full, an Interrupt, or the time on
 // the clock of Now that until gives, which is asked again once that has come.
 // Then the connections are the caller's again, which finds out by using them.
 //

@@ -17,7 +17,8 @@ const (
 	carryTurns = 8
 	// carryEvents is how many events are taken at once.
 	carryEvents = 128
-	// carryTurn is how long a loop goes on before other goroutines have theirs.
+	// carryTurn is after how long other goroutines have their turn, once the
+	// events at hand are handled.
 	carryTurn = int64(500 * time.Microsecond)
 )
 
