@@ -5,12 +5,13 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gatehouse/internal/testkit"
 )
 
 func numbered(n int) (k Key) {
@@ -334,7 +335,7 @@ func TestShardsStayConsistent(t *testing.T) {
 func TestMemoryOfAMillionClientsIsBounded(t *testing.T) {
 	const perClient = 200
 	clients := 1_000_000
-	if raceDetector {
+	if testkit.Race {
 		clients = 50_000
 	}
 	heap := func() uint64 {
@@ -400,24 +401,19 @@ func TestAllowAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The ceiling: 200 ns for one of many clients, the best of some rounds so that
-// other work on the machine does not matter.
+// The ceiling: 200 ns for one of many clients.
 func TestAllowIsFast(t *testing.T) {
-	if raceDetector {
+	if testkit.Race {
 		t.Skip("the race detector slows everything down")
 	}
 	l, keys, now := busy()
-	var rounds []time.Duration
-	for range 30 {
+	testkit.Fast(t, "a request", 200*time.Nanosecond, func() time.Duration {
 		begin := time.Now()
 		for _, k := range keys {
 			l.Allow(k, now)
 		}
-		rounds = append(rounds, time.Since(begin)/time.Duration(len(keys)))
-	}
-	if best := slices.Min(rounds); best > 200*time.Nanosecond {
-		t.Errorf("%v for a request", best)
-	}
+		return time.Since(begin) / time.Duration(len(keys))
+	})
 }
 
 func busy() (*Limiter, []Key, time.Time) {
