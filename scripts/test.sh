@@ -35,11 +35,11 @@ for name in "$@"; do
 	# shellcheck disable=SC2086
 	case $name in
 	check) section check make --no-print-directory check ;;
-	race) section race env CGO_ENABLED=1 go test -race -timeout 10m $packages ;;
-	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 15m $units ;;
+	race) section race env CGO_ENABLED=1 go test -race -timeout 20m $packages ;;
+	plain) section plain env GATEHOUSE_LONG=1 go test -timeout 25m $units ;;
 	long)
-		[ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 15m $ends
-		section 'core rule set' sh -c 'cd test/crs && go vet . && go test -count=1 -timeout 6m -v .'
+		[ -z "$ends" ] || section long env GATEHOUSE_LONG=1 go test -count=1 -p 1 -timeout 20m $ends
+		section 'core rule set' sh -c 'cd test/crs && go vet . && go test -count=1 -timeout 12m -v .'
 		section 'connect and grpc' sh -c 'cd test/connect && go vet . && go test -count=1 -timeout 12m -v .'
 		;;
 	*)
