@@ -137,7 +137,9 @@ func (l *carryLoop) run() {
 	_ = l.set.Close()
 }
 
-// turn handles what has happened; false: nothing has.
+// turn handles what has happened; false: it is time to wait. What happens from
+// now on is told, so that one does not have to look first; but where much is
+// going on, there is more by now, and to look is cheaper than to be woken.
 func (l *carryLoop) turn(epoll int, b *carryBatch) bool {
 	n := sysEvents(epoll, b.events[:])
 	if n == 0 {
@@ -156,7 +158,7 @@ func (l *carryLoop) turn(epoll int, b *carryBatch) bool {
 		b.yielded = now
 		runtime.Gosched()
 	}
-	return true
+	return n > 1
 }
 
 // find finds whose the first n events are.
