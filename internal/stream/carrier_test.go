@@ -264,7 +264,8 @@ func TestACarrierGivesBackMuchAtOnce(t *testing.T) {
 	}()
 	go io.Copy(io.Discard, peers[1])
 	go io.WriteString(peers[0], testkit.Pattern(8<<20))
-	if l := c.back(t); len(l.Rest) > 0 || n < carryBuffer || n > 2*carryTurns*carryBuffer {
+	// A sender without a processor is not one without end, and is judged anew.
+	if l := c.back(t); len(l.Rest) > 0 || n < carryBuffer || n > 4<<20 {
 		t.Errorf("%d bytes passed, left: %+v", n, l)
 	}
 }
